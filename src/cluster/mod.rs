@@ -1,0 +1,13 @@
+//! The cluster's words: processes, actions, receivers and errors, as `wit/` has them.
+//!
+//! Everybody uses these (host, ipc, roles); they use nobody. Nothing here does I/O.
+
+mod action;
+mod errors;
+mod process;
+mod target;
+
+pub use action::{Action, InvalidAction, MAX_ACTION_BYTES, RESERVED_PREFIX};
+pub use errors::{AskError, SendError};
+pub use process::{Pid, Process, Role, Sender, State};
+pub use target::{AskTarget, Target};

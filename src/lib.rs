@@ -1,0 +1,4 @@
+//! Hatchery
+pub mod cluster;
+pub mod ipc;
+pub mod manifest;

@@ -1,0 +1,155 @@
+//! A checked app: what the rest of Hatchery works with.
+//!
+//! Only `manifest::check` makes one, so that holding an [`App`] means that it is right. It goes to
+//! children over the control socket, hence `Serialize`.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{outbound::OutboundHost, schedule::Schedule};
+
+/// What one `hatchery.toml` describes. It has a worker, an agent, or both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Unique among the apps of one master: 1..=64 of `a-z`, `0-9`, `-`, beginning with a letter.
+    pub name: String,
+    /// As the manifest has it; never empty.
+    pub version: String,
+    /// The manifest's file, absolute.
+    pub manifest: PathBuf,
+    /// The folder that holds the manifest, absolute. Paths in the app stay inside it.
+    pub folder: PathBuf,
+    /// What answers requests.
+    pub worker: Option<Worker>,
+    /// What runs beside the workers, once.
+    pub agent: Option<Agent>,
+    /// What runs by the clock. Names are unique.
+    pub schedules: Vec<Schedule>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Folders of apps that `hatchery run` starts too, absolute (`[dev] with`).
+    pub dev_with: Vec<PathBuf>,
+}
+
+/// The `[worker]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// What it loads and may do.
+    pub component: Component,
+    /// Where the master listens for it. Port 0: any free one.
+    pub listen: SocketAddr,
+    /// How many processes.
+    pub workers: NonZeroU32,
+    /// How connections are spread over them.
+    pub balance: Balance,
+    /// How instances serve requests.
+    pub instance: InstanceMode,
+    /// The most requests that one worker has in its guest at once (WASI 0.3; a 0.2 component
+    /// takes one at a time).
+    pub concurrency: NonZeroUsize,
+    /// The most requests that wait in one worker for their turn; past it, 503.
+    pub queued_requests: usize,
+    /// The most connections that one worker keeps open.
+    pub connections: NonZeroUsize,
+}
+
+/// The `[agent]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// What it loads and may do.
+    pub component: Component,
+}
+
+/// A component's file and what it may do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// The wasm file, absolute, inside the app's folder.
+    pub file: PathBuf,
+    /// How it is made from source.
+    pub build: Option<Build>,
+    /// What it may reach.
+    pub capabilities: Capabilities,
+}
+
+/// A `[worker.build]` or `[agent.build]` table. The command runs in the app's folder; its output is
+/// then copied to the component's file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Split as a shell splits words, run without one. Never empty.
+    pub command: Vec<String>,
+    /// The file that the command leaves, absolute; it may be outside the app's folder.
+    pub output: PathBuf,
+}
+
+/// What a guest may reach. Nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Where it may send requests.
+    pub allowed_outbound_hosts: Vec<OutboundHost>,
+    /// Folders that it sees.
+    pub folders: Vec<Folder>,
+}
+
+/// A `{ source, destination, writable }` of `folders`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// The folder on the host, absolute, inside the app's folder.
+    pub source: PathBuf,
+    /// Where the guest sees it: absolute, without `.` or `..`.
+    pub destination: String,
+    /// May the guest change it?
+    pub writable: bool,
+}
+
+/// How connections are spread over an app's workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// In turn. The master accepts and hands over.
+    #[default]
+    RoundRobin,
+    /// To the worker with the fewest open. The master accepts and hands over.
+    LeastConnections,
+    /// Workers accept for themselves, from one inherited listener.
+    Shared,
+}
+
+/// How instances serve requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceMode {
+    /// One long-lived instance per worker, which keeps its memory from request to request.
+    #[default]
+    Resident,
+    /// A fresh instance for each request.
+    PerRequest,
+}
+
+/// The `[limits]` table. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Of one instance, summed over its memories and tables. Default 256 MiB.
+    pub memory: usize,
+    /// From a request's headers to the head of its response; also the longest that a question may
+    /// take. Default 30 s.
+    pub request_timeout: Duration,
+    /// Guest time without an await. Default 1 s.
+    pub cpu_limit: Duration,
+    /// From spawn to ready, agent and workers alike. Default 30 s.
+    pub start_timeout: Duration,
+    /// From the wish to stop to SIGKILL. Default 10 s.
+    pub stop_timeout: Duration,
+    /// The most data of one message, question or answer. Default 1 MiB.
+    pub message_size: usize,
+    /// The most bytes of messages that wait for one process, or from it. Default 16 MiB.
+    pub queue_size: usize,
+}
