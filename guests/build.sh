@@ -110,7 +110,7 @@ else
   CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS+=" -Clink-arg=--wasm-ld-path=$(command -v wasm-ld)"
   CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS+=" -Clink-arg=--unresolved-symbols=ignore-all"
   export CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS
-  cargo=(/usr/bin/cargo -Zbuild-std=std,panic_abort)
+  cargo=(/usr/bin/cargo "-Zbuild-std=std,panic_abort")
 fi
 
 selected=()

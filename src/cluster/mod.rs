@@ -10,4 +10,4 @@ mod target;
 pub use action::{Action, InvalidAction, MAX_ACTION_BYTES, RESERVED_PREFIX};
 pub use errors::{AskError, SendError};
 pub use process::{Pid, Process, Role, Sender, State};
-pub use target::{AskTarget, Target};
+pub use target::{AskTarget, Target, queued_bytes};

@@ -2,7 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Pid;
+use super::{Action, Pid};
+
+/// What a message takes of a queue beside its data and its action, in bytes.
+const MESSAGE_OVERHEAD: usize = 64;
+
+/// What a message takes of its receiver's queue, in bytes: counted by the master when it sends it,
+/// and by the receiver when its guest has taken it, hence here.
+#[must_use]
+pub fn queued_bytes(action: &Action, data: usize) -> usize {
+    MESSAGE_OVERHEAD + action.as_str().len() + data
+}
 
 /// Whom a message is for, as `interface messenger` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,3 +1,8 @@
 //! What goes between the master and its children. Knows no role.
+
+pub mod codec;
+pub mod compile;
 pub mod handoff;
+pub mod link;
 pub mod message;
+mod queue;

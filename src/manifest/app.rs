@@ -111,7 +111,7 @@ pub struct Folder {
 }
 
 /// How connections are spread over an app's workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {
     /// In turn. The master accepts and hands over.

@@ -1,8 +1,38 @@
 //! `hatchery.toml` -> [`App`].
+//!
+//! ```text
+//! read (bytes, bounded) -> document (TOML with places) -> check (all mistakes) -> App
+//!                              one file: load      several: load_all
+//! ```
+//!
+//! Called by the CLI, and by the master on reload, before anything is started. A manifest is read as
+//! hostile input: every mistake becomes an error with its place, nothing panics. This module imports no
+//! role and starts nothing.
+
 mod app;
+mod check;
+mod document;
+mod error;
+mod keys;
+mod load;
+mod load_all;
 mod outbound;
+mod overrides;
+mod path;
+mod quantity;
+mod read;
 mod schedule;
 
 pub use app::{Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Worker};
-pub use outbound::OutboundHost;
+pub use check::{
+    CONCURRENCY, CONNECTIONS, CPU_LIMIT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, QUEUED_REQUESTS, REQUEST_TIMEOUT,
+    START_TIMEOUT, STOP_TIMEOUT, WORKERS,
+};
+pub use error::{ManifestError, ManifestErrors};
+pub use load::{FILE_NAME, load};
+pub use load_all::{MAX_APPS, load_all};
+pub use outbound::{InvalidOutboundHost, OutboundHost};
+pub use overrides::{DevWith, Overrides};
+pub use quantity::Bounds;
+pub use read::MAX_MANIFEST_BYTES;
 pub use schedule::{MIN_INTERVAL, Overlap, RunOn, Schedule, Trigger};

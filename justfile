@@ -1,0 +1,46 @@
+# Hatchery's tasks. `just` lists them.
+
+[private]
+default:
+    @just --list --unsorted
+
+# Build what PATH needs, start it, and serve until Ctrl-C: `just run guests/cache`
+[group('use')]
+run path *args: build
+    @target/debug/hatchery build {{ path }}
+    @target/debug/hatchery run {{ path }} {{ args }}
+
+# Build the guests, or only these packages
+[group('build')]
+guests *packages:
+    @guests/build.sh {{ packages }}
+
+# Build hatchery, with optimised dependencies
+[group('build')]
+build:
+    @cargo build --locked
+
+# Build what is shipped: target/release/hatchery
+[group('build')]
+release:
+    @cargo build --locked --release
+
+# Run every test: units, manifests, and the real binary end to end
+[group('check')]
+test *args: guests
+    @cargo test --locked {{ args }}
+
+# Formatting and lints, warnings denied
+[group('check')]
+lint:
+    @cargo fmt --check
+    @cargo clippy --locked --all-targets -- -D warnings
+
+# Requests per second beside `wasmtime serve` and a native server, interleaved
+[group('check')]
+bench *args: release (guests "hello-p3" "hello-p2")
+    @tests/bench/run.sh {{ args }}
+
+# What CI runs
+[group('check')]
+ci: lint test

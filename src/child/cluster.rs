@@ -1,0 +1,192 @@
+//! A child's side of the cluster: what its guest sends and asks, and who is there.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::asks::{Asks, Heard};
+use crate::{
+    cluster::{Action, AskError, AskTarget, Pid, Process, SendError, Target},
+    host::{Answer, Messenger, Waiting},
+    ipc::{
+        link::{self, Sender},
+        message::{AskId, Boot, ToMaster},
+    },
+};
+
+/// The master is told of consumed messages at every so many, or at this share of the queue.
+const CONSUMED_MESSAGES: u64 = 64;
+const CONSUMED_SHARE: u64 = 8;
+
+/// The guest's way out, and the process's.
+pub struct Cluster {
+    sender: Sender<ToMaster>,
+    name: String,
+    version: String,
+    message_size: usize,
+    queue_size: u64,
+    longest_ask: Duration,
+    pid: Pid,
+    processes: Mutex<Vec<Process>>,
+    this: Process,
+    asks: Asks,
+    consumed: Mutex<Consumed>,
+}
+
+#[derive(Default)]
+struct Consumed {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Cluster {
+    pub(super) fn new(boot: &Boot, sender: Sender<ToMaster>) -> Self {
+        Self {
+            sender,
+            name: boot.app.name.clone(),
+            version: boot.app.version.clone(),
+            message_size: boot.app.limits.message_size,
+            queue_size: boot.app.limits.queue_size as u64,
+            longest_ask: boot.app.limits.request_timeout,
+            pid: boot.process.pid,
+            processes: Mutex::new(boot.processes.clone()),
+            this: boot.process.clone(),
+            asks: Asks::default(),
+            consumed: Mutex::default(),
+        }
+    }
+
+    /// Tells the master something that must not be lost. The queue keeps room for such frames.
+    pub fn tell(&self, frame: &ToMaster) {
+        self.tell_with(frame, &[]);
+    }
+
+    /// The same, with data.
+    pub fn tell_with(&self, frame: &ToMaster, data: &[u8]) {
+        if self.sender.send_control(frame, data).is_err() {
+            tracing::error!("the queue to the master is full of control frames");
+        }
+    }
+
+    /// Waits until all that was sent is with the master.
+    pub async fn flushed(&self) {
+        // When the link is gone there is nobody to tell.
+        let _ = self.sender.flushed().await;
+    }
+
+    /// Its own id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub(super) fn set_processes(&self, list: Vec<Process>) {
+        *self.lock_processes() = list;
+    }
+
+    pub(super) fn heard(&self, ask: AskId, heard: Heard) {
+        self.asks.heard(ask, heard);
+    }
+
+    fn lock_processes(&self) -> MutexGuard<'_, Vec<Process>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn knows(&self, pid: Pid) -> bool {
+        pid == self.pid || self.lock_processes().iter().any(|process| process.pid == pid)
+    }
+
+    fn begin_ask(
+        &self,
+        to: AskTarget,
+        action: String,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Result<(super::asks::Open, Duration), AskError> {
+        let action = Action::try_from(action).map_err(|why| AskError::InvalidAction(why.to_string()))?;
+        if data.len() > self.message_size {
+            return Err(AskError::TooLarge(self.message_size as u64));
+        }
+        if let AskTarget::Pid(pid) = to
+            && !self.knows(pid)
+        {
+            return Err(AskError::NoSuchProcess);
+        }
+        let timeout = if timeout.is_zero() { self.longest_ask } else { timeout.min(self.longest_ask) };
+        let open = self.asks.open().ok_or(AskError::Overloaded)?;
+        let frame = ToMaster::Ask { ask: open.id(), to, action, timeout };
+        self.sender.try_send(&frame, data).map_err(|_| AskError::Overloaded)?;
+        Ok((open, timeout))
+    }
+}
+
+impl Messenger for Cluster {
+    fn send(&self, to: Target, action: String, data: &[u8]) -> Result<(), SendError> {
+        let action = Action::try_from(action)?;
+        if data.len() > self.message_size {
+            return Err(SendError::TooLarge(self.message_size as u64));
+        }
+        if let Target::Pid(pid) = to
+            && !self.knows(pid)
+        {
+            return Err(SendError::NoSuchProcess);
+        }
+        self.sender.try_send(&ToMaster::Send { to, action }, data).map_err(|error| match error {
+            link::SendError::Closed => SendError::Unavailable,
+            link::SendError::Full | link::SendError::TooLong => SendError::Overloaded,
+        })
+    }
+
+    fn ask(
+        &self,
+        to: AskTarget,
+        action: String,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Waiting<Result<Bytes, AskError>> {
+        let begun = self.begin_ask(to, action, data, timeout);
+        Box::pin(async move {
+            let (mut open, timeout) = begun?;
+            open.one(timeout).await
+        })
+    }
+
+    fn ask_app(
+        &self,
+        action: String,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Waiting<Result<Vec<Answer>, AskError>> {
+        let begun = self.begin_ask(AskTarget::App, action, data, timeout);
+        Box::pin(async move {
+            let (mut open, timeout) = begun?;
+            open.all(timeout).await
+        })
+    }
+
+    fn consumed(&self, bytes: usize) {
+        let mut consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
+        consumed.messages += 1;
+        consumed.bytes += bytes as u64;
+        if consumed.messages >= CONSUMED_MESSAGES || consumed.bytes >= self.queue_size / CONSUMED_SHARE {
+            let Consumed { messages, bytes } = std::mem::take(&mut *consumed);
+            self.tell(&ToMaster::Consumed { messages, bytes });
+        }
+    }
+
+    fn this(&self) -> Process {
+        let list = self.lock_processes();
+        list.iter().find(|process| process.pid == self.pid).cloned().unwrap_or_else(|| self.this.clone())
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        self.lock_processes().clone()
+    }
+
+    fn app(&self) -> (String, String) {
+        (self.name.clone(), self.version.clone())
+    }
+}

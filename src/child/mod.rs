@@ -1,0 +1,19 @@
+//! What agents and workers have in common: the life of a child of the master.
+//!
+//! A child says Hello, gets its [`Boot`](crate::ipc::message::Boot), loads its component, starts its
+//! resident instance, and then hears what the master sends until it is told to stop. If the master
+//! goes, it goes at once.
+
+mod asks;
+mod cluster;
+mod inbox;
+mod instance;
+mod load;
+mod process;
+
+pub use cluster::Cluster;
+pub use inbox::{Event, Inbox};
+pub use instance::Instance;
+pub(crate) use instance::settings;
+pub use load::load;
+pub use process::Child;

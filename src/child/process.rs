@@ -1,0 +1,67 @@
+//! The beginning of a child: its control socket, Hello, Boot, and its log.
+
+use std::{process, sync::Arc};
+
+use anyhow::{Context as _, bail};
+
+use super::{Cluster, Inbox};
+use crate::{
+    cluster::Role,
+    ipc::{
+        link,
+        message::{Boot, PROTOCOL, ToChild, ToMaster},
+    },
+    log,
+    sys::{inherit, parent},
+};
+
+/// A child that knows what it is.
+pub struct Child {
+    /// From the master.
+    pub boot: Boot,
+    /// Its side of the cluster.
+    pub cluster: Arc<Cluster>,
+    /// What the master sends from now on.
+    pub inbox: Inbox,
+}
+
+impl Child {
+    /// Connects to the master. The log begins here too: before, a child has nothing to say that
+    /// says who it is.
+    ///
+    /// # Errors
+    ///
+    /// When there is no master, or it speaks another protocol.
+    pub async fn connect(role: Role, master: i32) -> anyhow::Result<Self> {
+        parent::die_with_parent(master)?;
+        let control = inherit::take(inherit::CONTROL_FD)
+            .with_context(|| format!("`hatchery {role}` is started by the master, not by hand"))?;
+        let (mut reader, sender, writer) =
+            link::split(link::from_fd(control)?, link::Options::default());
+        tokio::spawn(writer.run());
+        let _ = sender.try_send(&ToMaster::Hello { protocol: PROTOCOL }, &[]);
+        let boot = match reader.next().await? {
+            Some((ToChild::Boot(boot), _)) => *boot,
+            Some(_) => bail!("the master's first frame is not Boot"),
+            None => process::exit(MASTER_GONE),
+        };
+        log::name(&boot.app.name, boot.process.role, boot.process.slot);
+        let cluster = Arc::new(Cluster::new(&boot, sender));
+        let inbox = Inbox::new(reader, cluster.clone());
+        Ok(Self { boot, cluster, inbox })
+    }
+
+    /// The guest's start has returned.
+    pub fn ready(&self) {
+        self.cluster.tell(&ToMaster::Ready);
+    }
+
+    /// It can't start. Returns when the master has been told.
+    pub async fn failed(&self, error: &anyhow::Error) {
+        self.cluster.tell(&ToMaster::StartFailed { reason: format!("{error:#}") });
+        self.cluster.flushed().await;
+    }
+}
+
+/// The exit code of a child whose master is gone.
+pub(super) const MASTER_GONE: i32 = 3;

@@ -1,0 +1,80 @@
+//! The command line: one file per verb, and the children's hidden ones.
+
+mod build;
+mod check;
+mod home;
+mod options;
+mod run;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{agent, compiler, log, worker};
+
+/// Hosts WebAssembly components: a master, and for each app one agent and N workers.
+#[derive(Debug, Parser)]
+#[command(name = "hatchery", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// How log lines on standard error look
+    #[arg(long, global = true, value_enum, default_value_t, env = "HATCHERY_LOG_FORMAT")]
+    log_format: log::Format,
+    /// What is logged: off, error, warn, info, debug or trace
+    #[arg(long, global = true, default_value = "info", env = "HATCHERY_LOG_LEVEL")]
+    log_level: LevelFilter,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
+  hatchery run app --workers 4 --listen 127.0.0.1:0
+  hatchery check app                             is the manifest right, and the component?
+  hatchery build app                             run the manifest's build commands";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Run),
+    Check(check::Check),
+    Build(build::Build),
+    /// A worker, started by the master
+    #[command(hide = true)]
+    Worker { master: i32 },
+    /// An agent, started by the master
+    #[command(hide = true)]
+    Agent { master: i32 },
+    /// A compiler, started by the master
+    #[command(hide = true)]
+    Compiler { master: i32 },
+}
+
+impl Cli {
+    /// Does what was asked, to its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be done, for the user.
+    pub fn execute(self) -> anyhow::Result<()> {
+        log::init(self.log_format, self.log_level);
+        let logging = [
+            "--log-format".to_owned(),
+            self.log_format.as_str().to_owned(),
+            "--log-level".to_owned(),
+            self.log_level.to_string(),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result = runtime.block_on(async {
+            match self.verb {
+                Verb::Run(run) => run.execute(&logging).await,
+                Verb::Check(check) => check.execute(&logging).await,
+                Verb::Build(build) => build.execute().await,
+                Verb::Worker { master } => worker::run(master).await,
+                Verb::Agent { master } => agent::run(master).await,
+                Verb::Compiler { master } => compiler::run(master).await,
+            }
+        });
+        // A guest's blocking call into the file system must not hold up the end.
+        runtime.shutdown_background();
+        result
+    }
+}

@@ -1,0 +1,63 @@
+//! `hatchery run`: in the foreground, until Ctrl-C.
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use super::{build, home::Home, options::Listen};
+use crate::manifest::{self, Balance, DevWith, Overrides};
+
+/// Start apps and serve until Ctrl-C
+///
+/// Prints one line per app on standard output when it is ready: `ready app=NAME addr=HOST:PORT`.
+/// Logs go to standard error. The first Ctrl-C stops in order, the second at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Run {
+    /// Folders that hold a hatchery.toml, or such files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    home: Home,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hatchery run guests/cache
+  hatchery run app --listen 127.0.0.1:0 --workers 1      any free port, one worker
+  hatchery run a b --listen a=127.0.0.1:8001 --listen b=127.0.0.1:8002";
+
+/// What the command line changes of the manifests.
+#[derive(Debug, clap::Args)]
+pub(super) struct Changes {
+    /// Worker processes per app, instead of the manifest's number
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroU32>,
+    /// Where the first app, or the one named, listens; port 0 means any free one
+    #[arg(long, value_name = "[APP=]ADDR")]
+    listen: Vec<Listen>,
+    /// How connections are spread over workers
+    #[arg(long, value_enum)]
+    balance: Option<Balance>,
+}
+
+impl Changes {
+    fn overrides(self) -> Overrides {
+        let listen: Vec<(Option<String>, SocketAddr)> =
+            self.listen.into_iter().map(|Listen { app, addr }| (app, addr)).collect();
+        Overrides { workers: self.workers, listen, balance: self.balance, dev_with: DevWith::Follow }
+    }
+}
+
+impl Run {
+    pub(super) async fn execute(self, logging: &[String]) -> anyhow::Result<()> {
+        let apps = manifest::load_all(&self.paths, &self.changes.overrides())?;
+        let home = self.home.open()?;
+        for app in &apps {
+            if build::needs_build(app) {
+                build::build(app).await?;
+            }
+        }
+        crate::master::run(crate::master::Options { apps, home, child_args: logging.to_vec() }).await
+    }
+}

@@ -1,0 +1,51 @@
+//! The compiler child: compiles one component and ends. Nothing else in a cluster compiles.
+
+use std::{os::fd::AsFd as _, time::Instant};
+
+use anyhow::Context as _;
+
+use crate::{
+    host::{self, Engine, Purpose},
+    ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
+    sys::{fd_socket::FdSocket, inherit, parent},
+};
+
+/// Compiles what the master asks for.
+///
+/// # Errors
+///
+/// When there is no master to ask or to tell. A component that does not compile is a reply.
+pub async fn run(master: i32) -> anyhow::Result<()> {
+    parent::die_with_parent(master)?;
+    let control = inherit::take(inherit::CONTROL_FD)
+        .context("`hatchery compiler` is started by the master, not by hand")?;
+    let socket = FdSocket::from_fd(control)?;
+    let mut packet = vec![0; MAX_PACKET];
+    let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };
+    let request: CompileRequest = postcard::from_bytes(&packet[..length])?;
+    let begun = Instant::now();
+    let native = Engine::new(Purpose::Compile)
+        .and_then(|engine| host::compile(&engine, &request.component, &request.cache));
+    let (reply, code): (CompileReply, _) = match native {
+        Ok(native) => {
+            let report = Report {
+                exports: native.exports,
+                imports: native.imports,
+                answers_http: native.answers_http,
+                cached: native.cached,
+                elapsed: begun.elapsed(),
+            };
+            (Ok(report), Some(native.code))
+        }
+        Err(error) => (Err(format!("{error:#}")), None),
+    };
+    let mut packet = postcard::to_stdvec(&reply)?;
+    if packet.len() > MAX_PACKET {
+        let reply: CompileReply = Err(format!(
+            "the component's list of imports and exports is longer than {MAX_PACKET} bytes"
+        ));
+        packet = postcard::to_stdvec(&reply)?;
+    }
+    socket.send(&packet, code.as_ref().map(|code| code.as_fd())).await?;
+    Ok(())
+}

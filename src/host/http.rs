@@ -1,0 +1,189 @@
+//! One HTTP request through a guest, in either WASI.
+//!
+//! Replies are kept outside the call, in [`InFlight`], because a trap ends all of a store's calls
+//! at once: only the store can then tell which of them it was.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{header, uri};
+use hyper::body::Incoming;
+use slab::Slab;
+use tokio::sync::oneshot;
+use wasmtime::component::{Accessor, GuestTaskId};
+use wasmtime_wasi_http::{FieldMap, WasiHttpView as _, p2, p3};
+
+use super::{
+    ResponseBody,
+    guest::{Http, Version},
+    store::{CpuLimit, State},
+};
+
+/// What a connection hands in.
+pub type IncomingRequest = http::Request<Incoming>;
+
+/// What goes back to it.
+pub type Response = http::Response<ResponseBody>;
+
+/// Why a guest gave no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// This request trapped the instance.
+    #[error("the guest trapped")]
+    Trapped,
+    /// This request computed for longer than `cpu-limit` without an await.
+    #[error("the guest computed for too long")]
+    CpuLimit,
+    /// Another one did, or the instance had to go.
+    #[error("the instance ended before it answered")]
+    Bystander,
+    /// The handler returned, but set no response.
+    #[error("the guest gave no response: {0}")]
+    NoResponse(String),
+    /// The request has no host, which a guest must be told.
+    #[error("the request has no valid host")]
+    NoHost,
+}
+
+type Sender = oneshot::Sender<Result<Response, Failure>>;
+
+/// The requests that an instance has begun and not answered.
+#[derive(Clone, Default)]
+pub(super) struct InFlight(Arc<Mutex<Slab<(GuestTaskId, Sender)>>>);
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, Slab<(GuestTaskId, Sender)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, task: GuestTaskId, reply: Sender) -> usize {
+        self.lock().insert((task, reply))
+    }
+
+    fn end(&self, key: usize, result: Result<Response, Failure>) {
+        let begun = self.lock().try_remove(key);
+        if let Some((_, reply)) = begun {
+            // Nobody to tell means that the client has gone.
+            let _ = reply.send(result);
+        }
+    }
+
+    /// The store is beyond use, for something that one of `culprits` did.
+    pub(super) fn trapped(&self, culprits: &[GuestTaskId], trap: &wasmtime::Error) {
+        let culprit = if trap.is::<CpuLimit>() { Failure::CpuLimit } else { Failure::Trapped };
+        for (task, reply) in std::mem::take(&mut *self.lock()).into_iter().map(|(_, begun)| begun) {
+            let failure = if culprits.contains(&task) { culprit.clone() } else { Failure::Bystander };
+            let _ = reply.send(Err(failure));
+        }
+    }
+}
+
+/// Calls the guest's handler.
+///
+/// # Errors
+///
+/// When the guest traps, or the store is beyond use. The reply has then not been sent.
+pub(super) async fn call(
+    accessor: &Accessor<State>,
+    http: &Http,
+    request: IncomingRequest,
+    in_flight: &InFlight,
+    reply: Sender,
+) -> wasmtime::Result<()> {
+    match http {
+        Version::V02(handler) => call_p2(accessor, handler, request, in_flight, reply).await,
+        Version::V03(handler) => call_p3(accessor, handler, request, in_flight, reply).await,
+    }
+}
+
+async fn call_p3(
+    accessor: &Accessor<State>,
+    handler: &p3::bindings::exports::wasi::http::handler::Guest,
+    request: IncomingRequest,
+    in_flight: &InFlight,
+    reply: Sender,
+) -> wasmtime::Result<()> {
+    let (parts, body) = request.into_parts();
+    let Some(authority) = authority(&parts) else {
+        let _ = reply.send(Err(Failure::NoHost));
+        return Ok(());
+    };
+    let (call, processed) = accessor.with(|mut store| {
+        let http = store.data_mut().http();
+        let (request, processed) = p3::Request::new(
+            parts.method,
+            Some(uri::Scheme::HTTP),
+            Some(authority),
+            parts.uri.into_parts().path_and_query,
+            FieldMap::new_immutable(http.hooks, parts.headers),
+            None,
+            body,
+        );
+        let request = http.table.push(request)?;
+        let call = handler.func_handle().start_call_concurrent(store, (request,))?;
+        wasmtime::error::Ok((call, processed))
+    })?;
+    let key = in_flight.begin(call.task(), reply);
+    let (returned,) = handler.func_handle().finish_call_concurrent(accessor, call).await?;
+    let result = match returned {
+        Ok(response) => {
+            let response = accessor.with(|mut store| {
+                let response = store.data_mut().table.delete(response)?;
+                response.into_http(store, processed)
+            })?;
+            Ok(response.map(ResponseBody::Guest))
+        }
+        Err(code) => Err(Failure::NoResponse(format!("{code:?}"))),
+    };
+    in_flight.end(key, result);
+    Ok(())
+}
+
+async fn call_p2(
+    accessor: &Accessor<State>,
+    handler: &p2::bindings::exports::wasi::http::incoming_handler::Guest,
+    request: IncomingRequest,
+    in_flight: &InFlight,
+    reply: Sender,
+) -> wasmtime::Result<()> {
+    let (parts, body) = request.into_parts();
+    if authority(&parts).is_none() {
+        let _ = reply.send(Err(Failure::NoHost));
+        return Ok(());
+    }
+    let request = http::Request::from_parts(parts, body);
+    // The response may be set while the call runs, so that its body can stream.
+    let key = Arc::new(Mutex::new(None));
+    let call = accessor.with(|mut store| {
+        let (replies, key) = (in_flight.clone(), key.clone());
+        let mut http = store.data_mut().http();
+        let out = http.new_response_outparam_from_callback(move |result| {
+            let result = result
+                .map(|response| response.map(ResponseBody::Guest))
+                .map_err(|code| Failure::NoResponse(format!("{code:?}")));
+            if let Some(key) = take(&key) {
+                replies.end(key, result);
+            }
+        })?;
+        let request = http.new_incoming_request(p2::bindings::http::types::Scheme::Http, request)?;
+        handler.func_handle().start_call_concurrent(store, (request, out))
+    })?;
+    let begun = in_flight.begin(call.task(), reply);
+    *key.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+    handler.func_handle().finish_call_concurrent(accessor, call).await?;
+    if let Some(key) = take(&key) {
+        in_flight.end(key, Err(Failure::NoResponse("the handler returned without setting one".to_owned())));
+    }
+    Ok(())
+}
+
+fn take(key: &Mutex<Option<usize>>) -> Option<usize> {
+    key.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// The request's authority: from its target, or else its `Host`.
+fn authority(parts: &http::request::Parts) -> Option<uri::Authority> {
+    if let Some(authority) = parts.uri.authority() {
+        return Some(authority.clone());
+    }
+    parts.headers.get(header::HOST)?.as_bytes().try_into().ok()
+}

@@ -1,0 +1,83 @@
+//! What one instance may take of the process: one sum over all its memories and tables.
+//!
+//! Past it the guest sees a failed grow, as the specification has it; the process goes on.
+
+use wasmtime::ResourceLimiter;
+
+/// What a table's element takes on the host, in bytes.
+const TABLE_ELEMENT: usize = 16;
+
+/// Core instances, tables and memories of one component; a bound against components made to hurt.
+const MAX_PARTS: usize = 1_000;
+
+/// Counts one store's bytes.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    limit: usize,
+    used: usize,
+}
+
+impl Limiter {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, used: 0 }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let more = desired.saturating_sub(current);
+        match self.used.checked_add(more) {
+            Some(used) if used <= self.limit => {
+                self.used = used;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT)))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_PARTS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_PARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_sum_over_memories_and_tables() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 60, None).expect("never fails"));
+        assert!(!limiter.memory_growing(0, 41, None).expect("never fails"));
+        assert!(limiter.table_growing(0, 2, None).expect("never fails"));
+        assert!(limiter.memory_growing(60, 68, None).expect("never fails"));
+        assert!(!limiter.table_growing(2, 3, None).expect("never fails"));
+        assert!(!limiter.memory_growing(68, usize::MAX, None).expect("never fails"));
+    }
+}

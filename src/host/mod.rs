@@ -1,0 +1,44 @@
+//! Hosting a component: everything that knows wasmtime, and nothing that knows a role or the wire.
+//!
+//! A process makes one [`Engine`], loads its component into a [`Guest`], and runs it as one
+//! [`resident`] instance or as a fresh instance [`per_request`]. What guests send goes out through
+//! the [`Messenger`] that the process hands in.
+//!
+//! ```text
+//!   engine ── linker ── guest (pre-instantiated, exports found)
+//!                         ├── resident: one store, one task, many jobs at once
+//!                         └── per_request: a store for each request
+//! ```
+
+mod bindings;
+mod body;
+mod calls;
+mod clock;
+mod compile;
+mod convert;
+mod engine;
+mod guest;
+mod http;
+mod imports;
+mod jobs;
+mod limits;
+mod linker;
+mod messenger;
+mod outbound;
+mod output;
+mod per_request;
+mod resident;
+mod store;
+mod wasi;
+
+pub use body::ResponseBody;
+pub use compile::{Native, compile};
+pub use engine::{Engine, Purpose};
+pub use guest::{Guest, Wasi};
+pub use http::{Failure, IncomingRequest, Response};
+pub use jobs::{Job, Message, Reply};
+pub use messenger::{Answer, Messenger, Waiting};
+pub use output::Stream;
+pub use per_request::PerRequest;
+pub use resident::{Ended, Handle, Resident};
+pub use store::Settings;

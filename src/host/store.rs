@@ -1,0 +1,85 @@
+//! What belongs to one instance: its WASI context, its resources, its limits, its way out.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::{
+    Engine, Messenger,
+    clock::Spin,
+    limits::Limiter,
+    outbound::Outbound,
+    wasi,
+};
+use crate::manifest::Capabilities;
+
+/// What every instance of a guest gets.
+#[derive(Clone)]
+pub struct Settings {
+    /// What it may reach.
+    pub capabilities: Capabilities,
+    /// Bytes of memories and tables, summed.
+    pub memory: usize,
+    /// Guest time without an await.
+    pub cpu_limit: Duration,
+    /// Its way out to the cluster.
+    pub messenger: Arc<dyn Messenger>,
+}
+
+/// A store's data.
+pub(super) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    pub(super) table: ResourceTable,
+    outbound: Outbound,
+    limiter: Limiter,
+    pub(super) messenger: Arc<dyn Messenger>,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// Makes a store that yields on every tick and traps past its CPU limit. `spin` is to be reset by
+/// whoever drives the store, whenever it is polled.
+///
+/// # Errors
+///
+/// When a folder that the guest may see can't be opened.
+pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow::Result<Store<State>> {
+    let state = State {
+        wasi: wasi::context(&settings.capabilities)?,
+        http: WasiHttpCtx::new(),
+        table: ResourceTable::new(),
+        outbound: Outbound::new(&settings.capabilities.allowed_outbound_hosts),
+        limiter: Limiter::new(settings.memory),
+        messenger: settings.messenger.clone(),
+    };
+    let mut store = Store::new(&engine.wasmtime, state);
+    store.limiter(|state| &mut state.limiter);
+    let limit = engine.clock.ticks(settings.cpu_limit);
+    let cpu_limit = settings.cpu_limit;
+    store.epoch_deadline_callback(move |_| {
+        if spin.tick() > limit {
+            return Err(CpuLimit(cpu_limit).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store.set_epoch_deadline(1);
+    Ok(store)
+}
+
+/// A guest computed for too long without an await. Traps it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the guest computed for more than {} without an await (`cpu-limit`)", humantime::format_duration(*.0))]
+pub(super) struct CpuLimit(Duration);

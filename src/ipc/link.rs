@@ -1,0 +1,394 @@
+//! One stream socket between the master and a child, as typed frames in both directions.
+//!
+//! ```text
+//!  Sender --\                                       one task            the other side
+//!  Sender ----> queue (bytes, bounded) ----> Writer::run ===socket===> Reader::next
+//! ```
+//!
+//! Sending never waits: a frame is queued or refused. The writer takes all that is queued at once
+//! and writes it with one call, so the busier a link is, the fewer system calls a frame costs; the
+//! reader decodes many frames per read. FIFO. This knows neither what the frames mean nor what to
+//! do about a full queue or a broken peer: the roles do.
+
+use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+pub use super::queue::{CONTROL_RESERVE, SendError};
+use super::{
+    codec::{self, DecodeError, MAX_FRAME},
+    queue::{Limit, Queue, Taken},
+};
+
+/// How much is read at once, in bytes.
+const READ_CHUNK: usize = 64 << 10;
+
+/// With less room than this a read isn't worth it, and the buffer grows by [`READ_CHUNK`].
+const MIN_READ: usize = 8 << 10;
+
+/// A write buffer that a burst made larger than this is given back.
+const KEEP: usize = 1 << 20;
+
+/// The bounds of a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most bytes that [`Sender::try_send`] queues, what is being written included.
+    pub queue: usize,
+    /// The longest frame that the reader takes, at most [`MAX_FRAME`].
+    pub max_frame: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { queue: 16 << 20, max_frame: MAX_FRAME }
+    }
+}
+
+/// Why nothing more can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The system's own.
+    #[error("can't read from the link")]
+    Io(#[source] io::Error),
+    /// The peer sent what is not a frame.
+    #[error("the peer broke the protocol")]
+    Frame(#[from] DecodeError),
+    /// The peer went away within a frame.
+    #[error("the link ended in the middle of a frame")]
+    Cut,
+}
+
+/// A new pair: our end, and the one to give to a child, which takes it with [`from_fd`].
+///
+/// # Errors
+/// The system's own. To be called in a Tokio runtime.
+pub fn pair() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    Ok((from_fd(ours.into())?, theirs.into()))
+}
+
+/// The end that a parent gave.
+///
+/// # Errors
+/// The system's own. To be called in a Tokio runtime.
+pub fn from_fd(fd: OwnedFd) -> io::Result<UnixStream> {
+    let stream = std::os::unix::net::UnixStream::from(fd);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// Makes a link of a stream: what comes in are `R`s, what goes out are `S`s, once somebody runs the
+/// writer.
+#[must_use]
+pub fn split<R, S>(stream: UnixStream, options: Options) -> (Reader<R>, Sender<S>, Writer) {
+    let (read, write) = stream.into_split();
+    let queue = Arc::new(Queue::new(options.queue));
+    let reader = Reader {
+        half: read,
+        buf: BytesMut::new(),
+        max_frame: options.max_frame.min(MAX_FRAME),
+        frames: PhantomData,
+    };
+    let sender = Sender { open: Arc::new(Open(Arc::clone(&queue))), frames: PhantomData };
+    (reader, sender, Writer { half: write, queue })
+}
+
+/// The incoming half.
+#[derive(Debug)]
+pub struct Reader<T> {
+    half: OwnedReadHalf,
+    buf: BytesMut,
+    max_frame: usize,
+    frames: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Reader<T> {
+    /// Waits for the next frame and its data. None when the peer has closed its end or is dead, and
+    /// all that it sent has been read. Dropping the future loses nothing.
+    ///
+    /// The data is a slice of the read buffer: who keeps it for long keeps up to 64 KiB more in
+    /// memory, and should copy it.
+    ///
+    /// # Errors
+    /// The peer broke the protocol, or went away within a frame. Nothing more can be read then.
+    pub async fn next(&mut self) -> Result<Option<(T, Bytes)>, LinkError> {
+        loop {
+            if let Some(frame) = codec::decode(&mut self.buf, self.max_frame)? {
+                return Ok(Some(frame));
+            }
+            if self.buf.capacity() - self.buf.len() < MIN_READ {
+                self.buf.reserve(READ_CHUNK);
+            }
+            match self.half.read_buf(&mut self.buf).await {
+                Ok(0) => return self.end(),
+                Ok(_) => {}
+                // It ended before it read all of ours. The kernel says so after the last byte.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return self.end(),
+                Err(error) => return Err(LinkError::Io(error)),
+            }
+        }
+    }
+
+    fn end(&self) -> Result<Option<(T, Bytes)>, LinkError> {
+        if self.buf.is_empty() { Ok(None) } else { Err(LinkError::Cut) }
+    }
+}
+
+/// The outgoing half's entrance. Clones are cheap and share one queue; when the last one is dropped
+/// the link closes.
+#[derive(Debug)]
+pub struct Sender<T> {
+    open: Arc<Open>,
+    frames: PhantomData<fn(&T)>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { open: Arc::clone(&self.open), frames: PhantomData }
+    }
+}
+
+impl<T: Serialize> Sender<T> {
+    /// Queues a frame, unless more than [`Options::queue`] bytes would be queued then.
+    ///
+    /// # Errors
+    /// It was not queued, and why.
+    pub fn try_send(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
+        self.open.0.push(frame, data, Limit::Messages)
+    }
+
+    /// As [`Self::try_send`], for frames that must not be lost to a flood of messages: may use
+    /// [`CONTROL_RESERVE`] more bytes.
+    ///
+    /// # Errors
+    /// It was not queued, and why. `Full` means that the peer is stuck.
+    pub fn send_control(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
+        self.open.0.push(frame, data, Limit::Control)
+    }
+}
+
+impl<T> Sender<T> {
+    /// Waits until all that is queued now has been given to the kernel. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// `Closed`: the writer ended before that.
+    pub async fn flushed(&self) -> Result<(), SendError> {
+        self.open.0.flushed().await
+    }
+
+    /// Takes nothing more. The writer writes what is queued, and then the peer sees the end.
+    pub fn close(&self) {
+        self.open.0.close();
+    }
+
+    /// Bytes that are queued or being written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.open.0.pending()
+    }
+}
+
+/// The outgoing half's exit. Dropping it closes the link at once.
+#[derive(Debug)]
+pub struct Writer {
+    half: OwnedWriteHalf,
+    queue: Arc<Queue>,
+}
+
+impl Writer {
+    /// Writes what is queued, until the link is closed and all of it is written; then the peer sees
+    /// the end.
+    ///
+    /// # Errors
+    /// The peer is gone (`BrokenPipe`), or the system's own. What was queued is lost.
+    pub async fn run(mut self) -> io::Result<()> {
+        let mut batch = BytesMut::new();
+        loop {
+            match self.queue.take(&mut batch).await {
+                Taken::Batch => self.half.write_all(&batch).await?,
+                Taken::End => return Ok(()),
+            }
+            self.queue.wrote(batch.len());
+            if batch.capacity() > KEEP {
+                batch = BytesMut::new();
+            } else {
+                batch.clear();
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue.end();
+    }
+}
+
+/// What all senders own together; the last one's end closes the link.
+#[derive(Debug)]
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{task::JoinHandle, time::timeout};
+
+    use super::*;
+
+    /// Far more than any of these takes.
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// Both ends in one process: what one sends the other reads.
+    fn link(options: Options) -> (Sender<u64>, JoinHandle<io::Result<()>>, Reader<u64>) {
+        let (ours, theirs) = pair().unwrap();
+        let (_, sender, writer) = split::<(), _>(ours, options);
+        let (reader, ..) = split::<_, ()>(from_fd(theirs).unwrap(), options);
+        (sender, tokio::spawn(writer.run()), reader)
+    }
+
+    async fn next(reader: &mut Reader<u64>) -> Result<Option<(u64, Bytes)>, LinkError> {
+        timeout(DEADLINE, reader.next()).await.expect("a frame in time")
+    }
+
+    #[test]
+    fn all_may_be_sent_and_shared() {
+        fn check<T: Send + Sync>() {}
+        check::<Reader<u64>>();
+        check::<Sender<u64>>();
+        check::<Writer>();
+    }
+
+    #[tokio::test]
+    async fn frames_come_in_order_and_then_the_end() {
+        let (sender, writer, mut reader) = link(Options::default());
+        let other = sender.clone();
+        for number in 0..10_000 {
+            let sender = if number % 2 == 0 { &sender } else { &other };
+            sender.try_send(&number, &vec![number as u8; number as usize % 300]).unwrap();
+        }
+        drop((sender, other));
+        for number in 0..10_000 {
+            let (envelope, data) = next(&mut reader).await.unwrap().unwrap();
+            assert_eq!(envelope, number);
+            assert_eq!(data, vec![number as u8; number as usize % 300]);
+        }
+        assert!(next(&mut reader).await.unwrap().is_none());
+        assert!(next(&mut reader).await.unwrap().is_none());
+        writer.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_takes_again() {
+        let options = Options { queue: 1000, ..Options::default() };
+        let (sender, _writer, mut reader) = link(options);
+        let frame = [0; 91]; // with one byte of envelope, 100
+        for number in 0..10 {
+            sender.try_send(&number, &frame).unwrap();
+        }
+        assert_eq!(sender.try_send(&10, &frame), Err(SendError::Full));
+        assert_eq!(sender.queued(), 1000);
+        sender.send_control(&10, &frame).unwrap();
+        timeout(DEADLINE, sender.flushed()).await.unwrap().unwrap();
+        assert_eq!(sender.queued(), 0);
+        sender.try_send(&11, &frame).unwrap();
+        for number in 0..12 {
+            assert_eq!(next(&mut reader).await.unwrap().unwrap().0, number);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_slow_peer_has_not_read_counts() {
+        let options = Options { queue: 4 << 20, ..Options::default() };
+        let (sender, _writer, mut reader) = link(options);
+        let mut sent = 0;
+        // Twice the queue: the kernel takes some, the rest stays.
+        for number in 0..128 {
+            if sender.try_send(&number, &[0; 64 << 10]).is_ok() {
+                sent += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!((63..80).contains(&sent), "{sent} of 128");
+        assert!(timeout(Duration::from_millis(20), sender.flushed()).await.is_err());
+        for _ in 0..sent {
+            assert_eq!(next(&mut reader).await.unwrap().unwrap().1.len(), 64 << 10);
+        }
+        timeout(DEADLINE, sender.flushed()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn closing_flushes_and_refuses() {
+        let (sender, writer, mut reader) = link(Options::default());
+        sender.try_send(&1, &[0; 4 << 20]).unwrap();
+        sender.close();
+        assert_eq!(sender.try_send(&2, &[]), Err(SendError::Closed));
+        assert_eq!(next(&mut reader).await.unwrap().unwrap().1.len(), 4 << 20);
+        assert!(next(&mut reader).await.unwrap().is_none());
+        writer.await.unwrap().unwrap();
+        sender.flushed().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_ends_the_writer_and_who_waits_for_it() {
+        let (sender, writer, reader) = link(Options::default());
+        sender.try_send(&1, &[0; 4 << 20]).unwrap();
+        let waiting = sender.clone();
+        let waiting = tokio::spawn(async move { waiting.flushed().await });
+        tokio::task::yield_now().await;
+        drop(reader);
+        let error = timeout(DEADLINE, writer).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(timeout(DEADLINE, waiting).await.unwrap().unwrap(), Err(SendError::Closed));
+        assert_eq!(sender.try_send(&2, &[]), Err(SendError::Closed));
+        assert_eq!(sender.queued(), 0);
+    }
+
+    /// What the reader makes of these bytes and the end.
+    async fn read(bytes: &[u8], max_frame: usize) -> Result<Option<(u64, Bytes)>, LinkError> {
+        let (mut ours, theirs) = pair().unwrap();
+        let options = Options { max_frame, ..Options::default() };
+        let (mut reader, ..) = split::<_, ()>(from_fd(theirs).unwrap(), options);
+        ours.write_all(bytes).await.unwrap();
+        drop(ours);
+        next(&mut reader).await
+    }
+
+    #[tokio::test]
+    async fn hostile_bytes_are_errors() {
+        assert!(matches!(read(b"", 100).await, Ok(None)));
+        assert!(matches!(read(b"GET / HTTP/1.1\r\n\r\n", 100).await, Err(LinkError::Frame(_))));
+        assert!(matches!(read(&[101, 0, 0, 0], 100).await, Err(LinkError::Frame(_))));
+        assert!(matches!(read(&[255; 4], usize::MAX).await, Err(LinkError::Frame(_))));
+        assert!(matches!(read(&[6, 0, 0, 0, 1], 100).await, Err(LinkError::Cut)));
+        assert!(matches!(read(&[6, 0, 0, 0, 1, 0, 0, 0, 7, 9], 100).await, Ok(Some((7, _)))));
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_sent_before_it_died_is_read_though_it_left_ours_unread() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut reader, sender, writer) = split::<u64, u64>(ours, Options::default());
+        tokio::spawn(writer.run());
+        sender.try_send(&1, b"unread").unwrap();
+        sender.flushed().await.unwrap();
+        let mut theirs = from_fd(theirs).unwrap();
+        theirs.write_all(&[5, 0, 0, 0, 1, 0, 0, 0, 7]).await.unwrap();
+        drop(theirs);
+        assert_eq!(next(&mut reader).await.unwrap().unwrap().0, 7);
+        assert!(next(&mut reader).await.unwrap().is_none());
+    }
+}

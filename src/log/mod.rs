@@ -1,0 +1,87 @@
+//! What processes say: one line an event, written whole with one call, to standard error.
+//!
+//! Every line says whose it is: `master`, or app, role and slot. What guests print comes here too
+//! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
+
+mod text;
+
+use std::{
+    io::{self, IsTerminal as _},
+    sync::OnceLock,
+};
+
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::cluster::Role;
+
+/// The target of what guests write to standard output.
+pub const GUEST_STDOUT: &str = "guest.stdout";
+
+/// The target of what guests write to standard error.
+pub const GUEST_STDERR: &str = "guest.stderr";
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Format {
+    /// As on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+static NAME: OnceLock<String> = OnceLock::new();
+
+/// Are colours wanted on standard error?
+#[must_use]
+pub fn coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Begins to write lines. Once per process.
+pub fn init(format: Format, level: LevelFilter) {
+    // Libraries say much at `info` that is no user's business.
+    let targets = Targets::new()
+        .with_target("hatchery", level)
+        .with_target("guest", level)
+        .with_target("schedule", level)
+        .with_default(level.min(LevelFilter::WARN));
+    let registry = tracing_subscriber::registry().with(targets);
+    match format {
+        Format::Text => {
+            let layer = tracing_subscriber::fmt::layer().with_ansi(coloured()).event_format(text::Text);
+            registry.with(layer.with_writer(io::stderr)).init();
+        }
+        Format::Json => {
+            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
+            registry.with(layer.with_span_list(false).with_writer(io::stderr)).init();
+        }
+    }
+}
+
+/// From now on, this process's lines are of this part of this app.
+pub fn name(app: &str, role: Role, slot: u32) {
+    let part = match role {
+        Role::Agent => format!("{app} agent"),
+        Role::Worker => format!("{app} worker/{slot}"),
+    };
+    if NAME.set(part).is_ok() {
+        // The one span that JSON lines show, for as long as the process lives.
+        std::mem::forget(tracing::info_span!("process", app, %role, slot).entered());
+    }
+}

@@ -1,0 +1,82 @@
+//! `[limits]`: defaults that are safe for hostile guests, and how far they can be moved.
+
+use std::time::Duration;
+
+use super::super::{
+    Limits,
+    document::Section,
+    error::Mistakes,
+    keys::Table,
+    quantity::{Bounds, show_size},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// `memory`. The least is one page of wasm.
+pub const MEMORY: Bounds<u64> = Bounds { default: 256 * MIB, min: 64 * KIB, max: 64 * GIB };
+
+/// `request-timeout`.
+pub const REQUEST_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(30), min: Duration::from_millis(1), max: HOUR.saturating_mul(24) };
+
+/// `cpu-limit`. The least is a tick of the epoch clock.
+pub const CPU_LIMIT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(1), min: Duration::from_millis(10), max: HOUR };
+
+/// `start-timeout`.
+pub const START_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(30), min: Duration::from_millis(100), max: HOUR };
+
+/// `stop-timeout`.
+pub const STOP_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(10), min: Duration::from_millis(100), max: HOUR };
+
+/// `message-size`.
+pub const MESSAGE_SIZE: Bounds<u64> = Bounds { default: MIB, min: KIB, max: 64 * MIB };
+
+/// `queue-size`.
+pub const QUEUE_SIZE: Bounds<u64> = Bounds { default: 16 * MIB, min: 64 * KIB, max: GIB };
+
+pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
+    let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
+    let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
+    let queue_size = table.size("queue-size", &QUEUE_SIZE, mistakes);
+    if message_size > queue_size {
+        let key = if table.has("message-size") { "message-size" } else { "queue-size" };
+        let title = "`message-size` is larger than `queue-size`";
+        let help =
+            format!("a queue must hold one message: make `queue-size` {} or more", show_size(message_size));
+        mistakes.at(table.get(key).map_or(table.place(), toml::Spanned::span), title, help);
+    }
+    Limits {
+        memory: bytes(table.size("memory", &MEMORY, mistakes)),
+        request_timeout: table.duration("request-timeout", &REQUEST_TIMEOUT, mistakes),
+        cpu_limit: table.duration("cpu-limit", &CPU_LIMIT, mistakes),
+        start_timeout: table.duration("start-timeout", &START_TIMEOUT, mistakes),
+        stop_timeout: table.duration("stop-timeout", &STOP_TIMEOUT, mistakes),
+        message_size: bytes(message_size),
+        queue_size: bytes(queue_size),
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: bytes(MEMORY.default),
+            request_timeout: REQUEST_TIMEOUT.default,
+            cpu_limit: CPU_LIMIT.default,
+            start_timeout: START_TIMEOUT.default,
+            stop_timeout: STOP_TIMEOUT.default,
+            message_size: bytes(MESSAGE_SIZE.default),
+            queue_size: bytes(QUEUE_SIZE.default),
+        }
+    }
+}
+
+/// On a machine of 32 bits a size past its memory means all of it.
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,64 @@
+//! `[worker]`: what the agent has too is `component`'s; the rest is HTTP and processes.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    thread,
+};
+
+use super::{
+    super::{Balance, InstanceMode, Worker, document::Section, error::Mistakes},
+    Context, component, listen,
+};
+
+/// The least and the most `workers`. The default is the number of CPUs.
+pub const WORKERS: (u32, u32) = (1, 1024);
+
+/// The least and the most `concurrency`; default 1024.
+pub const CONCURRENCY: (u32, u32) = (1, 65_536);
+
+/// The least and the most `queued-requests`; default 1024.
+pub const QUEUED_REQUESTS: (u32, u32) = (0, 1_000_000);
+
+/// The least and the most `connections`; default 10,000.
+pub const CONNECTIONS: (u32, u32) = (1, 1_000_000);
+
+const BALANCE: &[(&str, Balance)] = &[
+    ("round-robin", Balance::RoundRobin),
+    ("least-connections", Balance::LeastConnections),
+    ("shared", Balance::Shared),
+];
+
+const INSTANCE: &[(&str, InstanceMode)] =
+    &[("resident", InstanceMode::Resident), ("per-request", InstanceMode::PerRequest)];
+
+pub(super) fn worker(
+    table: &Section<'_, '_>,
+    context: &Context<'_>,
+    mistakes: &mut Mistakes,
+) -> Option<Worker> {
+    let component = component::component(table, context, mistakes);
+    let listen = listen::listen(table, mistakes);
+    let workers = table.integer("workers", WORKERS, mistakes).and_then(NonZeroU32::new);
+    let balance = table.choice("balance", BALANCE, mistakes);
+    let instance = table.choice("instance", INSTANCE, mistakes);
+    let concurrency = table.integer("concurrency", CONCURRENCY, mistakes).unwrap_or(1024);
+    let queued_requests = table.integer("queued-requests", QUEUED_REQUESTS, mistakes).unwrap_or(1024);
+    let connections = table.integer("connections", CONNECTIONS, mistakes).unwrap_or(10_000);
+    Some(Worker {
+        component: component?,
+        listen: listen?,
+        workers: workers.unwrap_or_else(granted_cpus),
+        balance: balance.unwrap_or_default(),
+        instance: instance.unwrap_or_default(),
+        concurrency: NonZeroUsize::new(concurrency as usize)?,
+        queued_requests: queued_requests as usize,
+        connections: NonZeroUsize::new(connections as usize)?,
+    })
+}
+
+/// As many as affinity and cgroup grant to this process.
+fn granted_cpus() -> NonZeroU32 {
+    let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let cpus = u32::try_from(cpus).unwrap_or(WORKERS.1).min(WORKERS.1);
+    NonZeroU32::new(cpus).unwrap_or(NonZeroU32::MIN)
+}

@@ -1,0 +1,152 @@
+//! The keys of each table, and what somebody meant who wrote another one.
+//!
+//! This is the list that `document` checks keys against; a key that is read but not listed here fails a
+//! debug assertion there.
+
+/// A kind of table of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Top,
+    Worker,
+    Agent,
+    Build,
+    Folder,
+    Schedule,
+    Limits,
+    Dev,
+}
+
+/// How far a key may be from the known one that it is taken for, as a share of its length.
+const MAX_DISTANCE_SHARE: usize = 3;
+
+impl Table {
+    const ALL: [Self; 8] = [
+        Self::Top,
+        Self::Worker,
+        Self::Agent,
+        Self::Build,
+        Self::Folder,
+        Self::Schedule,
+        Self::Limits,
+        Self::Dev,
+    ];
+
+    /// As a user would write it, with "in" before it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Top => "at the top",
+            Self::Worker => "in `[worker]`",
+            Self::Agent => "in `[agent]`",
+            Self::Build => "in a `build` table",
+            Self::Folder => "in an entry of `folders`",
+            Self::Schedule => "in `[[schedule]]`",
+            Self::Limits => "in `[limits]`",
+            Self::Dev => "in `[dev]`",
+        }
+    }
+
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => &["name", "version", "worker", "agent", "schedule", "limits", "dev"],
+            Self::Worker => &[
+                "component",
+                "listen",
+                "workers",
+                "balance",
+                "instance",
+                "concurrency",
+                "queued-requests",
+                "connections",
+                "environment",
+                "allowed-outbound-hosts",
+                "folders",
+                "build",
+            ],
+            Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
+            Self::Build => &["command", "output"],
+            Self::Folder => &["source", "destination", "writable"],
+            Self::Schedule => &[
+                "name",
+                "interval",
+                "cron",
+                "timezone",
+                "type",
+                "immediate",
+                "enabled",
+                "overlap",
+                "payload",
+            ],
+            Self::Limits => &[
+                "memory",
+                "request-timeout",
+                "cpu-limit",
+                "start-timeout",
+                "stop-timeout",
+                "message-size",
+                "queue-size",
+            ],
+            Self::Dev => &["with"],
+        }
+    }
+
+    /// What to do about a key that this table does not have.
+    pub(super) fn help_for(self, unknown: &str) -> String {
+        let elsewhere = Self::ALL.into_iter().find(|table| table.keys().contains(&unknown));
+        if let Some(near) = nearest(unknown, self.keys()) {
+            format!("did you mean `{near}`?")
+        } else if let Some(table) = elsewhere {
+            format!("`{unknown}` belongs {}", table.title())
+        } else {
+            format!("the keys {} are {}", self.title(), list(self.keys()))
+        }
+    }
+}
+
+/// The known word that is close enough to be meant, if any.
+pub(super) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let longest = known.iter().map(|word| word.len()).max().unwrap_or(0);
+    if unknown.len() > 2 * longest {
+        return None; // and no time is spent on a megabyte
+    }
+    let near = known.iter().map(|word| (strsim::damerau_levenshtein(unknown, word), *word));
+    let (distance, word) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= (word.len() / MAX_DISTANCE_SHARE).max(1)).then_some(word)
+}
+
+/// `a`, `b` and `c`.
+pub(super) fn list(words: &[&str]) -> String {
+    let mut text = String::new();
+    for (at, word) in words.iter().enumerate() {
+        text += match at {
+            0 => "",
+            _ if at + 1 == words.len() => " and ",
+            _ => ", ",
+        };
+        text += &format!("`{word}`");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_as_a_table() {
+        let cases = [
+            (Table::Worker, "allowed_outbound_hosts", "did you mean `allowed-outbound-hosts`?"),
+            (Table::Worker, "lisen", "did you mean `listen`?"),
+            (Table::Worker, "worker", "did you mean `workers`?"),
+            (Table::Top, "workr", "did you mean `worker`?"),
+            (Table::Top, "listen", "`listen` belongs in `[worker]`"),
+            (Table::Agent, "concurrency", "`concurrency` belongs in `[worker]`"),
+            (Table::Worker, "memory", "`memory` belongs in `[limits]`"),
+            (Table::Build, "port", "the keys in a `build` table are `command` and `output`"),
+            (Table::Dev, "", "the keys in `[dev]` are `with`"),
+        ];
+        for (table, unknown, expected) in cases {
+            assert_eq!(table.help_for(unknown), expected, "{table:?} {unknown}");
+        }
+        assert_eq!(nearest(&"listen".repeat(100_000), Table::Worker.keys()), None);
+    }
+}

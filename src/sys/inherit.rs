@@ -1,0 +1,45 @@
+//! The fds that a child finds: their numbers, and who owns them.
+//!
+//! `main` calls [`init`] before anything else; a role takes each fd once. The master gives them
+//! with [`super::spawn`].
+
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+};
+
+use command_fds::inherited::{init_inherited_fds, take_fd_ownership};
+
+/// The child's end of the control stream (`ipc::link`).
+pub const CONTROL_FD: RawFd = 3;
+
+/// The compiled component, a sealed memfd. Absent where a process has none.
+pub const COMPONENT_FD: RawFd = 4;
+
+/// The child's end of the handoff socket (`ipc::handoff`). Absent in an agent, and with
+/// `balance = "shared"`.
+pub const HANDOFF_FD: RawFd = 5;
+
+/// The listener, with `balance = "shared"` only.
+pub const LISTENER_FD: RawFd = 6;
+
+/// Owns every fd that this process was started with, standard ones excepted, and makes them
+/// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
+///
+/// To be called once, first thing in `main`.
+///
+/// # Errors
+/// `/proc` isn't mounted, or it was called before.
+pub fn init() -> io::Result<()> {
+    // SAFETY: called first thing in `main`, before anything else has opened or owns an fd; a second
+    // call fails, but `main` makes only one.
+    unsafe { init_inherited_fds() }
+}
+
+/// Takes the fd that the parent gave under this number.
+///
+/// # Errors
+/// It wasn't given, or was taken before, or [`init`] wasn't called.
+pub fn take(fd: RawFd) -> io::Result<OwnedFd> {
+    take_fd_ownership(fd).map_err(|error| io::Error::new(io::ErrorKind::NotFound, error))
+}

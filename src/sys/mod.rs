@@ -1,0 +1,16 @@
+//! The operating system: the only place with `nix` and `unsafe`.
+//!
+//! Small safe calls for the roles: start a child with an explicit list of fds, take inherited fds,
+//! die with the parent, pass fds over a socket, seal and load compiled code, listen. Knows no role,
+//! no protocol and no manifest.
+
+pub mod fd_socket;
+pub mod inherit;
+pub mod limits;
+pub mod listen;
+pub mod memfd;
+pub mod name;
+pub mod native;
+pub mod parent;
+mod recv_fds;
+pub mod spawn;

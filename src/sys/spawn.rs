@@ -1,0 +1,260 @@
+//! Starting a child: this same binary again, with an explicit list of fds and little else.
+//!
+//! The master calls it for every process of a cluster, on its main thread ([`super::parent`]).
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::{Command, Stdio},
+};
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::process::Child;
+
+/// Variables of the master's environment that a child keeps, beside those with [`ENV_PREFIX`]. A
+/// guest sees none of them, only what its manifest says.
+pub const ENV: [&str; 3] = ["RUST_BACKTRACE", "NO_COLOR", "TZ"];
+
+/// Variables that begin with this are the host's own, and are kept.
+pub const ENV_PREFIX: &str = "HATCHERY_";
+
+/// What to start.
+#[derive(Debug)]
+pub struct Spawn {
+    /// `argv[0]`, as `ps` shows it: `hatchery: worker cache/0`.
+    pub title: String,
+    /// What follows it.
+    pub args: Vec<OsString>,
+    /// What the child has open beside stderr, and under which number. All else is closed.
+    pub fds: Vec<(OwnedFd, RawFd)>,
+}
+
+/// Starts `/proc/self/exe`, which is this binary even if the file was replaced meanwhile: stdin and
+/// stdout are null, stderr is the master's, its process group is its own (the terminal's Ctrl-C
+/// reaches the master only). Dropping the child kills it.
+///
+/// # Errors
+/// The system's own; two fds under one number.
+pub fn spawn(spawn: Spawn) -> io::Result<Child> {
+    let Spawn { title, args, fds } = spawn;
+    let _plugs = plug(&fds)?;
+    let fds = fds.into_iter().map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0(title)
+        .args(args)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_kept(name)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .process_group(0)
+        .fd_mappings(fds)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    tokio::process::Command::from(command).kill_on_drop(true).spawn()
+}
+
+fn is_kept(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| ENV.contains(&name) || name.starts_with(ENV_PREFIX))
+}
+
+/// Takes every free number up to the highest that the child is to get. Otherwise the pipe on which
+/// std's child reports a failed exec may get such a number, be overwritten there, and the failure
+/// be lost.
+fn plug(fds: &[(OwnedFd, RawFd)]) -> io::Result<Vec<OwnedFd>> {
+    let mut plugs = Vec::new();
+    let Some(highest) = fds.iter().map(|(_, number)| *number).max() else { return Ok(plugs) };
+    while plugs.last().is_none_or(|plug| plug.as_raw_fd() < highest) {
+        plugs.push(fds[0].0.try_clone()?);
+    }
+    Ok(plugs)
+}
+
+#[cfg(test)]
+mod tests {
+    //! A child is this test binary again, with one of the ignored tests below as what it runs. Run
+    //! by hand these find no fd, and do nothing.
+
+    use std::{
+        fs,
+        io::{Read, Write},
+        os::{fd::BorrowedFd, unix::net::UnixStream},
+        path::PathBuf,
+        time::Duration,
+    };
+
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        unistd,
+    };
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::sys::{
+        inherit::{self, CONTROL_FD, HANDOFF_FD},
+        parent::{EXIT_ORPHAN, die_with_parent},
+    };
+
+    /// Far more than any of these takes.
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn child(test: &str, control: UnixStream) -> Child {
+        let null = fs::File::open("/dev/null").unwrap();
+        spawn(Spawn {
+            title: "hatchery: test".to_owned(),
+            args: [&format!("sys::spawn::tests::{test}"), "--exact", "--ignored"].map(Into::into).to_vec(),
+            fds: vec![(control.into(), CONTROL_FD), (null.into(), HANDOFF_FD)],
+        })
+        .unwrap()
+    }
+
+    fn control() -> Option<UnixStream> {
+        inherit::init().unwrap();
+        inherit::take(CONTROL_FD).ok().map(UnixStream::from)
+    }
+
+    fn target(fd: RawFd) -> PathBuf {
+        fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default()
+    }
+
+    /// What else is open here, a line each.
+    fn others(choose: impl Fn(RawFd) -> bool) -> String {
+        let mut lines = String::new();
+        for entry in fs::read_dir("/proc/self/fd").unwrap() {
+            let fd = entry.unwrap().file_name().to_str().unwrap().parse().unwrap();
+            let known = [0, 1, 2, CONTROL_FD, HANDOFF_FD].contains(&fd) || target(fd).starts_with("/proc");
+            if !known && choose(fd) {
+                lines += &format!("also open {fd} {}\n", target(fd).display());
+            }
+        }
+        lines
+    }
+
+    /// Is this one of those that a test runner left open for this process and all below it?
+    fn is_left_open(fd: RawFd) -> bool {
+        // SAFETY: open as long as the listing; if not, the call only fails.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        fcntl(fd, FcntlArg::F_GETFD) == Ok(0)
+    }
+
+    /// One line a fact.
+    #[test]
+    #[ignore = "what a child does"]
+    fn reports() {
+        let Some(mut control) = control() else { return };
+        let mut report = format!("title {}\n", std::env::args().next().unwrap_or_default());
+        report += &format!("own group {}\n", unistd::getpgrp() == unistd::getpid());
+        report += &format!("parent {}\n", unistd::getppid());
+        for fd in [0, 1, HANDOFF_FD] {
+            report += &format!("{fd} is {}\n", target(fd).display());
+        }
+        report += &format!("second take {}\n", inherit::take(CONTROL_FD).is_ok());
+        report += &format!("absent {}\n", inherit::take(inherit::LISTENER_FD).is_ok());
+        report += &others(|_| true);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| !is_kept(name)) {
+            report += &format!("also set {}\n", name.display());
+        }
+        control.write_all(report.as_bytes()).unwrap();
+    }
+
+    /// Ends with the status of an orphan.
+    #[test]
+    #[ignore = "what a child does"]
+    fn is_an_orphan() {
+        if control().is_some() {
+            die_with_parent(-1).unwrap();
+        }
+    }
+
+    /// Starts a child of its own and waits for ever.
+    #[test]
+    #[ignore = "what a child does"]
+    fn is_a_parent() {
+        let Some(control) = control() else { return };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { child("dies_with_its_parent", control).wait().await }).unwrap();
+    }
+
+    /// Says that it is there and waits for ever.
+    #[test]
+    #[ignore = "what a child does"]
+    fn dies_with_its_parent() {
+        let Some(mut control) = control() else { return };
+        die_with_parent(unistd::getppid().as_raw()).unwrap();
+        control.write_all(b"x").unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn stream() -> (UnixStream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(DEADLINE)).unwrap();
+        (ours, theirs)
+    }
+
+    #[tokio::test]
+    async fn a_child_gets_what_is_listed_and_nothing_else() {
+        let _ours_only = tempfile::tempfile().unwrap();
+        let (mut ours, theirs) = stream();
+        let mut child = child("reports", theirs);
+        let mut report = String::new();
+        ours.read_to_string(&mut report).unwrap();
+        assert!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().success());
+        let me = std::process::id();
+        assert_eq!(
+            report,
+            format!(
+                "title hatchery: test\nown group true\nparent {me}\n0 is /dev/null\n1 is /dev/null\n\
+                 {HANDOFF_FD} is /dev/null\nsecond take false\nabsent false\n{}",
+                others(is_left_open)
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn a_dropped_child_is_killed() {
+        let (mut ours, theirs) = stream();
+        let child = child("dies_with_its_parent", theirs);
+        ours.read_exact(&mut [0]).unwrap();
+        drop(child);
+        assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_childs_child_dies_with_it() {
+        let (mut ours, theirs) = stream();
+        let mut child = child("is_a_parent", theirs);
+        ours.read_exact(&mut [0]).unwrap();
+        child.kill().await.unwrap();
+        assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_late_child_ends_itself() {
+        let (_ours, theirs) = stream();
+        let mut child = child("is_an_orphan", theirs);
+        let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(EXIT_ORPHAN));
+    }
+
+    #[test]
+    fn the_environment_is_a_short_list() {
+        for (name, kept) in [("TZ", true), ("HATCHERY_LOG", true), ("PATH", false), ("MY_HATCHERY_X", false)]
+        {
+            assert_eq!(is_kept(OsStr::new(name)), kept, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_fds_under_one_number_are_refused() {
+        let null = || OwnedFd::from(fs::File::open("/dev/null").unwrap());
+        let fds = vec![(null(), 3), (null(), 3)];
+        let error = spawn(Spawn { title: String::new(), args: Vec::new(), fds }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,174 @@
+//! How connections reach a worker: handed over by the master, or accepted from a shared listener.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::connection::Connections;
+use crate::{
+    ipc::handoff::{ConnectionId, FromWorker, MAX_PACKET, ToWorker},
+    manifest::{Balance, Worker},
+    sys::{fd_socket::FdSocket, inherit},
+};
+
+/// How long a worker pauses when it has no fd left.
+const NO_FD_PAUSE: Duration = Duration::from_millis(50);
+
+/// A worker's source of connections.
+pub(super) struct Acceptor {
+    source: Source,
+    most: usize,
+}
+
+enum Source {
+    Handoff(Arc<FdSocket>),
+    Listener(TcpListener),
+}
+
+impl Acceptor {
+    /// Takes what the master gave.
+    pub(super) fn inherited(worker: &Worker) -> anyhow::Result<Self> {
+        let source = match worker.balance {
+            Balance::RoundRobin | Balance::LeastConnections => {
+                let socket = inherit::take(inherit::HANDOFF_FD).context("no handoff socket was handed over")?;
+                Source::Handoff(Arc::new(FdSocket::from_fd(socket)?))
+            }
+            Balance::Shared => {
+                let listener = inherit::take(inherit::LISTENER_FD).context("no listener was handed over")?;
+                let listener = std::net::TcpListener::from(listener);
+                listener.set_nonblocking(true)?;
+                Source::Listener(TcpListener::from_std(listener)?)
+            }
+        };
+        Ok(Self { source, most: worker.connections.get() })
+    }
+
+    /// Takes connections until they end: nothing more comes, or accepting is to stop.
+    pub(super) async fn run(self, connections: Connections) -> anyhow::Result<()> {
+        let open = Arc::new(AtomicUsize::new(0));
+        match self.source {
+            Source::Handoff(socket) => handed_over(&socket, &connections, &open, self.most).await,
+            Source::Listener(listener) => shared(&listener, &connections, &open, self.most).await,
+        }
+    }
+}
+
+async fn handed_over(
+    socket: &Arc<FdSocket>,
+    connections: &Connections,
+    open: &Arc<AtomicUsize>,
+    most: usize,
+) -> anyhow::Result<()> {
+    let mut packet = [0; MAX_PACKET];
+    // Accepted offers whose connection has not come count as open.
+    loop {
+        let Some((length, fd)) = socket.recv(&mut packet).await? else { return Ok(()) };
+        match postcard::from_bytes(&packet[..length]).context("the master's packet can't be read")? {
+            ToWorker::Offer(id) => {
+                let room = open.load(Relaxed) < most;
+                if room {
+                    open.fetch_add(1, Relaxed);
+                }
+                say(socket, if room { FromWorker::Accept(id) } else { FromWorker::Refuse(id) }).await?;
+            }
+            ToWorker::Connection(id) => {
+                let Some(fd) = fd else {
+                    // This process has no free fd: the master still has the connection.
+                    open.fetch_sub(1, Relaxed);
+                    say(socket, FromWorker::Refuse(id)).await?;
+                    continue;
+                };
+                say(socket, FromWorker::Taken(id)).await?;
+                let closed = closed(socket.clone(), open.clone(), id);
+                match stream(fd) {
+                    Ok(stream) => connections.serve(stream, closed),
+                    Err(error) => {
+                        tracing::warn!("a connection can't be served: {error}");
+                        closed();
+                    }
+                }
+            }
+            ToWorker::Closing => return Ok(()),
+        }
+    }
+}
+
+fn closed(socket: Arc<FdSocket>, open: Arc<AtomicUsize>, id: ConnectionId) -> impl FnOnce() + Send {
+    move || {
+        open.fetch_sub(1, Relaxed);
+        tokio::spawn(async move {
+            // When the master is gone this process goes too.
+            let _ = say(&socket, FromWorker::Closed(id)).await;
+        });
+    }
+}
+
+async fn say(socket: &FdSocket, word: FromWorker) -> anyhow::Result<()> {
+    let mut packet = [0; MAX_PACKET];
+    let packet = postcard::to_slice(&word, &mut packet)?;
+    Ok(socket.send(packet, None).await?)
+}
+
+fn stream(fd: OwnedFd) -> io::Result<TcpStream> {
+    let stream = std::net::TcpStream::from(fd);
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+async fn shared(
+    listener: &TcpListener,
+    connections: &Connections,
+    open: &Arc<AtomicUsize>,
+    most: usize,
+) -> anyhow::Result<()> {
+    let free = Arc::new(tokio::sync::Notify::new());
+    let take = |stream| {
+        open.fetch_add(1, Relaxed);
+        let (open, free) = (open.clone(), free.clone());
+        connections.serve(stream, move || {
+            open.fetch_sub(1, Relaxed);
+            free.notify_one();
+        });
+    };
+    loop {
+        while open.load(Relaxed) >= most {
+            tokio::select! {
+                () = free.notified() => {}
+                () = connections.stopping() => return Ok(()),
+            }
+        }
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => take(stream),
+                Err(error) => pause(&error).await,
+            },
+            () = connections.stopping() => break,
+        }
+    }
+    // What the kernel has accepted already is served.
+    while open.load(Relaxed) < most {
+        let accepted = futures::FutureExt::now_or_never(listener.accept());
+        let Some(Ok((stream, _))) = accepted else { break };
+        take(stream);
+    }
+    Ok(())
+}
+
+/// After a failed accept: at once where only that connection is concerned, later where fds or
+/// memory are short.
+async fn pause(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+        tracing::warn!("cannot accept for the moment: {error}");
+        tokio::time::sleep(NO_FD_PAUSE).await;
+    }
+}

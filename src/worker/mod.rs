@@ -1,0 +1,9 @@
+//! A worker: requests, messages and tasks for one slot of an app.
+
+mod accept;
+mod connection;
+mod gate;
+mod run;
+mod service;
+
+pub use run::run;

@@ -1,0 +1,119 @@
+//! A worker's life.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::{accept::Acceptor, connection::Connections, gate::Gate, service::{Handler, Service}};
+use crate::{
+    child::{Child, Event, Instance, load, settings},
+    cluster::Role,
+    host::{Handle, Job, PerRequest, Purpose, Wasi},
+    manifest::{InstanceMode, Worker},
+};
+
+/// Lives until the master says stop, or the guest can't go on.
+///
+/// # Errors
+///
+/// What ended it.
+pub async fn run(master: i32) -> anyhow::Result<()> {
+    let mut child = Child::connect(Role::Worker, master).await?;
+    match start(&mut child).await {
+        Ok(started) => serve(child, started).await,
+        Err(error) => {
+            child.failed(&error).await;
+            Err(error)
+        }
+    }
+}
+
+struct Started {
+    service: Arc<Service>,
+    resident: Option<(Instance, Handle)>,
+    acceptor: Acceptor,
+}
+
+async fn start(child: &mut Child) -> anyhow::Result<Started> {
+    let app = &child.boot.app;
+    let worker = app.worker.as_ref().context("the app has no worker")?;
+    let guest = load(purpose(worker, app.limits.memory))?;
+    let mut resident = None;
+    if worker.instance == InstanceMode::Resident || guest.has_resident_exports() {
+        let (mut instance, handle) = Instance::new(app, &worker.component, &guest, &child.cluster);
+        child.inbox.deliver_to(handle.clone(), guest.clone());
+        child.inbox.while_starting(instance.start()).await?;
+        resident = Some((instance, handle));
+    }
+    let handler = match (worker.instance, &resident) {
+        (InstanceMode::Resident, Some((_, handle))) => Handler::Resident(handle.clone()),
+        _ => Handler::PerRequest(PerRequest::new(
+            guest.clone(),
+            settings(app, &worker.component, &child.cluster),
+            worker.concurrency.get(),
+            app.limits.request_timeout,
+        )),
+    };
+    // One at a time is all that a resident WASI 0.2 instance can do.
+    let serial = worker.instance == InstanceMode::Resident && guest.wasi() == Wasi::P2;
+    let concurrency = if serial { 1 } else { worker.concurrency.get() };
+    let gate = Gate::new(concurrency, worker.queued_requests);
+    let service = Arc::new(Service::new(handler, gate, app.limits.request_timeout, serial));
+    Ok(Started { service, resident, acceptor: Acceptor::inherited(worker)? })
+}
+
+async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
+    let Started { service, resident, acceptor } = started;
+    let (instance, handle) = resident.unzip();
+    let mut guest = tokio::spawn(async move {
+        match instance {
+            Some(instance) => instance.run().await,
+            None => std::future::pending().await,
+        }
+    });
+    let connections = Connections::new(service);
+    let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
+    child.ready();
+    loop {
+        tokio::select! {
+            event = child.inbox.next() => match event {
+                Event::Stop => break,
+                Event::ClusterReady | Event::RunEnded(..) => {}
+            },
+            ended = &mut guest => return ended.context("the instance's task failed")?,
+            ended = &mut accepting => {
+                // The master closes the handoff before it says stop.
+                if let Err(error) = ended.context("accepting failed")? {
+                    return Err(error.context("cannot accept connections"));
+                }
+                accepting = tokio::spawn(std::future::pending());
+            }
+        }
+    }
+    connections.stop_accepting();
+    let drained = async {
+        connections.drained().await;
+        if let Some(handle) = handle {
+            handle.send(Job::Stop);
+            let _ = (&mut guest).await;
+        }
+    };
+    // The guest's last requests may still need the cluster.
+    tokio::select! {
+        () = drained => {}
+        () = async { loop { child.inbox.next().await; } } => {}
+    }
+    child.cluster.flushed().await;
+    Ok(())
+}
+
+fn purpose(worker: &Worker, memory: usize) -> Purpose {
+    match worker.instance {
+        InstanceMode::Resident => Purpose::Resident,
+        InstanceMode::PerRequest => {
+            // One more for the resident instance, where there is one.
+            let instances = u32::try_from(worker.concurrency.get()).unwrap_or(u32::MAX).saturating_add(1);
+            Purpose::Pool { instances, memory }
+        }
+    }
+}

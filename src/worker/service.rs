@@ -1,0 +1,88 @@
+//! One request: through the gate, to the guest, and back with a response whatever happens.
+
+use std::{convert::Infallible, time::Duration};
+
+use http::{HeaderValue, StatusCode, header};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::gate::Gate;
+use crate::host::{Failure, Handle, IncomingRequest, Job, PerRequest, Response, ResponseBody};
+
+/// Who answers.
+pub(super) enum Handler {
+    /// The long-lived instance.
+    Resident(Handle),
+    /// A fresh one each time.
+    PerRequest(PerRequest),
+}
+
+/// What every connection of a worker serves.
+pub(super) struct Service {
+    handler: Handler,
+    gate: Gate,
+    timeout: Duration,
+    serial: bool,
+}
+
+impl Service {
+    /// `serial`: a request that does not end in time holds back all others, so its instance has to
+    /// go.
+    pub(super) fn new(handler: Handler, gate: Gate, timeout: Duration, serial: bool) -> Self {
+        Self { handler, gate, timeout, serial }
+    }
+
+    /// Answers.
+    pub(super) async fn serve(&self, request: IncomingRequest) -> Result<Response, Infallible> {
+        let Some(pass) = self.gate.enter() else {
+            return Ok(retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1"));
+        };
+        let (reply, response) = oneshot::channel();
+        match &self.handler {
+            Handler::Resident(handle) => handle.send(Job::Http { request, reply }),
+            Handler::PerRequest(instances) => instances.serve(request, reply),
+        }
+        let answered = timeout(self.timeout, response).await;
+        drop(pass);
+        Ok(match answered {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(failure))) => failed(&failure),
+            Ok(Err(_)) => failed(&Failure::Bystander),
+            Err(_) => self.late(),
+        })
+    }
+
+    fn late(&self) -> Response {
+        let limit = humantime::format_duration(self.timeout);
+        tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
+        if let (true, Handler::Resident(handle)) = (self.serial, &self.handler) {
+            handle.give_up();
+        }
+        plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
+    }
+}
+
+fn failed(failure: &Failure) -> Response {
+    match failure {
+        Failure::Trapped => plain(StatusCode::INTERNAL_SERVER_ERROR, "the guest trapped\n"),
+        Failure::CpuLimit => plain(StatusCode::GATEWAY_TIMEOUT, "the guest computed for too long\n"),
+        Failure::Bystander => retry(StatusCode::SERVICE_UNAVAILABLE, "the instance was replaced\n", "0"),
+        Failure::NoResponse(why) => {
+            tracing::error!("the guest gave no response: {why}");
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the guest gave no response\n")
+        }
+        Failure::NoHost => plain(StatusCode::BAD_REQUEST, "the request has no valid host\n"),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response {
+    let mut response = Response::new(ResponseBody::text(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn retry(status: StatusCode, text: &'static str, after: &'static str) -> Response {
+    let mut response = plain(status, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(after));
+    response
+}

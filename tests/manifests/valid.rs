@@ -1,0 +1,158 @@
+//! What loads, and as what.
+
+use std::{
+    fs,
+    num::{NonZeroU32, NonZeroUsize},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hatchery::manifest::{
+    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Overlap, RunOn,
+    Schedule, Trigger, Worker, load,
+};
+
+const VALID: &str = "tests/manifests/valid";
+
+fn app(name: &str) -> App {
+    load(&Path::new(VALID).join(name)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn all_load_and_survive_the_way_to_a_child() {
+    let mut count = 0;
+    for entry in fs::read_dir(VALID).expect("is there") {
+        let path = entry.expect("can be read").path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let app = load(&path).unwrap_or_else(|error| panic!("{error}"));
+            let bytes = postcard::to_stdvec(&app).expect("encodes");
+            assert_eq!(postcard::from_bytes::<App>(&bytes).expect("decodes"), app, "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 6, "only {count} manifests");
+}
+
+#[test]
+fn every_key_arrives() {
+    let folder = Path::new(VALID).canonicalize().expect("is there");
+    let hosts = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("is one")).collect();
+    let data = |destination: &str| Folder {
+        source: folder.join("data"),
+        destination: destination.to_owned(),
+        writable: false,
+    };
+    let expected = App {
+        name: "cache".to_owned(),
+        version: "0.1.0".to_owned(),
+        manifest: folder.join("full.toml"),
+        folder: folder.clone(),
+        worker: Some(Worker {
+            component: Component {
+                file: folder.join("guest.wasm"),
+                build: Some(Build {
+                    command: ["cargo", "build", "--release", "-p", "cache worker"]
+                        .map(str::to_owned)
+                        .to_vec(),
+                    output: folder.join("target/cache_worker.wasm"),
+                }),
+                capabilities: Capabilities {
+                    environment: [("SOURCE_URL", "http://127.0.0.1:7002/"), ("EMPTY", "")]
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .into(),
+                    allowed_outbound_hosts: hosts(&["http://127.0.0.1:7002", "https://*.example.com"]),
+                    folders: vec![
+                        data("/data"),
+                        Folder {
+                            source: folder.join("data/sub"),
+                            destination: "/data/sub".to_owned(),
+                            writable: true,
+                        },
+                    ],
+                },
+            },
+            listen: "127.0.0.1:7001".parse().expect("is an address"),
+            workers: NonZeroU32::new(2).expect("is not 0"),
+            balance: Balance::Shared,
+            instance: InstanceMode::PerRequest,
+            concurrency: NonZeroUsize::new(16).expect("is not 0"),
+            queued_requests: 32,
+            connections: NonZeroUsize::new(64).expect("is not 0"),
+        }),
+        agent: Some(Agent {
+            component: Component {
+                file: folder.join("guest.wasm"),
+                build: Some(Build {
+                    command: vec!["make".to_owned(), "agent".to_owned()],
+                    output: PathBuf::from("/tmp/agent.wasm"),
+                }),
+                capabilities: Capabilities {
+                    environment: [("ROLE".to_owned(), "agent".to_owned())].into(),
+                    allowed_outbound_hosts: hosts(&["*://localhost:*"]),
+                    folders: vec![data("/")],
+                },
+            },
+        }),
+        schedules: vec![
+            Schedule {
+                name: "force-refresh".to_owned(),
+                trigger: Trigger::Interval(Duration::from_secs(5400)),
+                on: RunOn::All,
+                immediate: true,
+                enabled: false,
+                overlap: Overlap::Allow,
+                payload: Some("{}".to_owned()),
+            },
+            Schedule {
+                name: "nightly".to_owned(),
+                trigger: Trigger::Cron {
+                    pattern: "0 3 * * *".to_owned(),
+                    timezone: "Europe/Berlin".to_owned(),
+                },
+                on: RunOn::Agent,
+                immediate: false,
+                enabled: true,
+                overlap: Overlap::Skip,
+                payload: None,
+            },
+        ],
+        limits: Limits {
+            memory: 128 << 20,
+            request_timeout: Duration::from_secs(10),
+            cpu_limit: Duration::from_millis(250),
+            start_timeout: Duration::from_secs(60),
+            stop_timeout: Duration::from_secs(5),
+            message_size: 64_000,
+            queue_size: 1 << 20,
+        },
+        dev_with: vec![folder.parent().expect("has one").join("origin")],
+    };
+    assert_eq!(app("full.toml"), expected);
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let app = app("minimal-worker.toml");
+    let worker = app.worker.expect("has one");
+    assert_eq!(worker.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(worker.workers.get() as usize, std::thread::available_parallelism().expect("is known").get());
+    assert_eq!(worker.balance, Balance::RoundRobin);
+    assert_eq!(worker.instance, InstanceMode::Resident);
+    assert_eq!(worker.concurrency.get(), 1024);
+    assert_eq!(worker.queued_requests, 1024);
+    assert_eq!(worker.connections.get(), 10_000);
+    assert_eq!(worker.component.capabilities, Capabilities::default());
+    assert_eq!(worker.component.build, None);
+    assert_eq!(app.agent, None);
+    assert_eq!((app.schedules, app.dev_with), (vec![], vec![]));
+    let expected = Limits {
+        memory: 256 << 20,
+        request_timeout: Duration::from_secs(30),
+        cpu_limit: Duration::from_secs(1),
+        start_timeout: Duration::from_secs(30),
+        stop_timeout: Duration::from_secs(10),
+        message_size: 1 << 20,
+        queue_size: 16 << 20,
+    };
+    assert_eq!(app.limits, expected);
+}
