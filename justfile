@@ -39,7 +39,8 @@ lint:
 # Requests per second beside `wasmtime serve` and a native server, interleaved
 [group('check')]
 bench *args: release (guests "hello-p3" "hello-p2")
-    @tests/bench/run.sh {{ args }}
+    @cargo build --locked --release --example native
+    @tests/bench/run.py {{ args }}
 
 # What CI runs
 [group('check')]

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::home::Home;
 use crate::{
+    cluster::Role,
     ipc::compile::{CompileRequest, Report},
-    manifest::{self, App, Component, Overrides},
+    manifest::{self, Component, Overrides},
     master,
 };
 
@@ -41,8 +42,9 @@ struct Checked {
 
 #[derive(Debug, Serialize)]
 struct Found {
-    role: &'static str,
+    role: String,
     file: PathBuf,
+    wasi: String,
     answers_http: bool,
     imports: Vec<String>,
     exports: Vec<String>,
@@ -51,16 +53,21 @@ struct Found {
 }
 
 impl Check {
-    pub(super) async fn execute(self, logging: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn execute(self) -> anyhow::Result<()> {
         let overrides = Overrides { dev_with: manifest::DevWith::Ignore, ..Overrides::default() };
         let apps = manifest::load_all(&self.paths, &overrides)?;
         let cache = self.home.open()?.join("cache");
         let mut checked = Vec::new();
         for app in apps {
             let mut components = Vec::new();
-            for (role, component) in components_of(&app) {
-                let request = CompileRequest { component: component.file.clone(), cache: cache.clone() };
-                let compiled = master::compile(&request, logging).await?;
+            for (role, component) in app.components() {
+                let request = CompileRequest {
+                    component: component.file.clone(),
+                    cache: cache.clone(),
+                    role,
+                    app: app.name.clone(),
+                };
+                let compiled = master::compile(request).await?;
                 components.push(Found::new(role, component, compiled.report));
             }
             checked.push(Checked { app: app.name, version: app.version, components });
@@ -73,7 +80,7 @@ impl Check {
             for app in &checked {
                 writeln!(out, "ok app={} version={}", app.app, app.version)?;
                 for found in &app.components {
-                    writeln!(out, "  {} {} ({} ms)", found.role, found.file.display(), found.milliseconds)?;
+                    writeln!(out, "  {} {} (WASI {}, {} ms)", found.role, found.file.display(), found.wasi, found.milliseconds)?;
                     writeln!(out, "    imports {}", list(&found.imports))?;
                     writeln!(out, "    exports {}", list(&found.exports))?;
                 }
@@ -84,10 +91,11 @@ impl Check {
 }
 
 impl Found {
-    fn new(role: &'static str, component: &Component, report: Report) -> Self {
+    fn new(role: Role, component: &Component, report: Report) -> Self {
         Self {
-            role,
+            role: role.to_string(),
             file: component.file.clone(),
+            wasi: report.wasi,
             answers_http: report.answers_http,
             imports: report.imports,
             exports: report.exports,
@@ -97,10 +105,6 @@ impl Found {
     }
 }
 
-fn components_of(app: &App) -> impl Iterator<Item = (&'static str, &Component)> {
-    let worker = app.worker.as_ref().map(|worker| ("worker", &worker.component));
-    worker.into_iter().chain(app.agent.as_ref().map(|agent| ("agent", &agent.component)))
-}
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }

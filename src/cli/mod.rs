@@ -56,17 +56,11 @@ impl Cli {
     /// Why it could not be done, for the user.
     pub fn execute(self) -> anyhow::Result<()> {
         log::init(self.log_format, self.log_level);
-        let logging = [
-            "--log-format".to_owned(),
-            self.log_format.as_str().to_owned(),
-            "--log-level".to_owned(),
-            self.log_level.to_string(),
-        ];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(async {
             match self.verb {
-                Verb::Run(run) => run.execute(&logging).await,
-                Verb::Check(check) => check.execute(&logging).await,
+                Verb::Run(run) => run.execute().await,
+                Verb::Check(check) => check.execute().await,
                 Verb::Build(build) => build.execute().await,
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,

@@ -50,7 +50,7 @@ impl Changes {
 }
 
 impl Run {
-    pub(super) async fn execute(self, logging: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn execute(self) -> anyhow::Result<()> {
         let apps = manifest::load_all(&self.paths, &self.changes.overrides())?;
         let home = self.home.open()?;
         for app in &apps {
@@ -58,6 +58,6 @@ impl Run {
                 build::build(app).await?;
             }
         }
-        crate::master::run(crate::master::Options { apps, home, child_args: logging.to_vec() }).await
+        crate::master::run(crate::master::Options { apps, home, status: None }).await
     }
 }

@@ -5,7 +5,7 @@ use std::{os::fd::AsFd as _, time::Instant};
 use anyhow::Context as _;
 
 use crate::{
-    host::{self, Engine, Purpose},
+    host::{self, Engine, Purpose, Wasi},
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
     sys::{fd_socket::FdSocket, inherit, parent},
 };
@@ -29,6 +29,10 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     let (reply, code): (CompileReply, _) = match native {
         Ok(native) => {
             let report = Report {
+                wasi: match native.wasi {
+                    Wasi::P2 => "0.2".to_owned(),
+                    Wasi::P3 => "0.3".to_owned(),
+                },
                 exports: native.exports,
                 imports: native.imports,
                 answers_http: native.answers_http,

@@ -17,7 +17,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use super::{Engine, Guest};
+use super::{Engine, Guest, Wasi};
 use crate::sys::{memfd, native::load_component};
 
 /// The largest component, in bytes.
@@ -38,6 +38,8 @@ pub struct Native {
     pub exports: Vec<String>,
     /// The names of the component's imports.
     pub imports: Vec<String>,
+    /// Which WASI it is of.
+    pub wasi: Wasi,
     /// Does it answer HTTP?
     pub answers_http: bool,
     /// Was the native code in the cache?
@@ -75,6 +77,7 @@ pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Nat
         code,
         exports: ty.exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect(),
         imports: ty.imports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect(),
+        wasi: guest.wasi(),
         answers_http: guest.answers_http(),
         cached,
     })

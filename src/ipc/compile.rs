@@ -1,36 +1,51 @@
-//! What goes between the master and a compiler child: one packet each way, on a `SOCK_SEQPACKET`
-//! pair; the reply has the native code beside it, a sealed memfd.
+//! The protocol between the master and a compiler, a child that lives for one component.
+//!
+//! ```text
+//!   master                         compiler
+//!     | ------ CompileRequest ------> |
+//!     | <------ CompileReply -------- |   with the native code, a sealed memfd, when it went well
+//! ```
+//!
+//! A `SOCK_SEQPACKET` pair on the control fd, one packet each way (postcard).
 
 use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Role;
+
 /// The most bytes of a packet.
-pub const MAX_PACKET: usize = 64 * 1024;
+pub const MAX_PACKET: usize = 64 << 10;
 
 /// What is to be compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileRequest {
-    /// The wasm file.
+    /// The wasm file, absolute.
     pub component: PathBuf,
-    /// The folder of the compile cache.
+    /// The folder of what was compiled before.
     pub cache: PathBuf,
+    /// What the component is to be, for errors.
+    pub role: Role,
+    /// Its app, for errors.
+    pub app: String,
 }
 
-/// What has become of it.
+/// What became of it. An error is for the user, in one line or more.
 pub type CompileReply = Result<Report, String>;
 
 /// What was compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The names of the component's exports.
+    /// The WASI that it is made for: `0.2` or `0.3`.
+    pub wasi: String,
+    /// The names of its exports.
     pub exports: Vec<String>,
-    /// The names of the component's imports.
+    /// The names of its imports.
     pub imports: Vec<String>,
-    /// Does it answer HTTP?
+    /// Can it answer HTTP?
     pub answers_http: bool,
-    /// Was the native code in the cache?
+    /// It was in the cache.
     pub cached: bool,
-    /// How long it took, reading included.
+    /// How long it took.
     pub elapsed: Duration,
 }

@@ -46,6 +46,7 @@ impl Format {
 }
 
 static NAME: OnceLock<String> = OnceLock::new();
+static ARGUMENTS: OnceLock<[String; 4]> = OnceLock::new();
 
 /// Are colours wanted on standard error?
 #[must_use]
@@ -55,6 +56,8 @@ pub fn coloured() -> bool {
 
 /// Begins to write lines. Once per process.
 pub fn init(format: Format, level: LevelFilter) {
+    let arguments = ["--log-format", format.as_str(), "--log-level", &level.to_string()].map(str::to_owned);
+    let _ = ARGUMENTS.set(arguments);
     // Libraries say much at `info` that is no user's business.
     let targets = Targets::new()
         .with_target("hatchery", level)
@@ -72,6 +75,11 @@ pub fn init(format: Format, level: LevelFilter) {
             registry.with(layer.with_span_list(false).with_writer(io::stderr)).init();
         }
     }
+}
+
+/// What makes a child's log look as this process's: options of the command line.
+pub fn arguments() -> impl Iterator<Item = &'static str> {
+    ARGUMENTS.get().into_iter().flatten().map(String::as_str)
 }
 
 /// From now on, this process's lines are of this part of this app.

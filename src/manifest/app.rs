@@ -13,6 +13,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Role;
+
 use super::{outbound::OutboundHost, schedule::Schedule};
 
 /// What one `hatchery.toml` describes. It has a worker, an agent, or both.
@@ -36,6 +38,15 @@ pub struct App {
     pub limits: Limits,
     /// Folders of apps that `hatchery run` starts too, absolute (`[dev] with`).
     pub dev_with: Vec<PathBuf>,
+}
+
+impl App {
+    /// Its components, the agent's first, as processes start.
+    pub fn components(&self) -> impl Iterator<Item = (Role, &Component)> {
+        let agent = self.agent.as_ref().map(|agent| (Role::Agent, &agent.component));
+        let worker = self.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
+        agent.into_iter().chain(worker)
+    }
 }
 
 /// The `[worker]` table.

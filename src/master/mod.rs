@@ -1,6 +1,27 @@
-//! stub
-use crate::{ipc::compile::*, manifest::App};
-pub struct Options { pub apps: Vec<App>, pub home: std::path::PathBuf, pub child_args: Vec<String> }
-pub async fn run(_: Options) -> anyhow::Result<()> { anyhow::bail!("stub") }
-pub struct Compiled { pub report: Report }
-pub async fn compile(_: &CompileRequest, _: &[String]) -> anyhow::Result<Compiled> { anyhow::bail!("stub") }
+//! The master: spawns, watches, routes and listens. It runs no guest code and does not die.
+//!
+//! ```text
+//!   run -> compile (a child per component)
+//!     \--> app, one for each: state (what happens next)   pure
+//!                             router (who gets what)      pure
+//!                             children (links, exits)
+//!                             front -> listeners -> balance (pure), handoff
+//! ```
+mod app;
+mod arguments;
+mod balance;
+mod children;
+mod compile;
+mod exit;
+mod front;
+mod handoff;
+mod listeners;
+mod pids;
+mod router;
+mod run;
+mod state;
+mod status;
+
+pub use compile::{Compiled, compile};
+pub use run::{Options, run};
+pub use status::{AppStatus, ProcessStatus, SlotStatus, StatusRequest};

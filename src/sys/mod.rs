@@ -4,6 +4,7 @@
 //! die with the parent, pass fds over a socket, seal and load compiled code, listen. Knows no role,
 //! no protocol and no manifest.
 
+pub mod acceptor;
 pub mod fd_socket;
 pub mod inherit;
 pub mod limits;

@@ -1,6 +1,6 @@
 //! A worker's life.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
@@ -11,6 +11,10 @@ use crate::{
     host::{Handle, Job, PerRequest, Purpose, Wasi},
     manifest::{InstanceMode, Worker},
 };
+
+/// The loop turns at least this often. Besides, as long as a timer this near is set, those of
+/// requests, which are further off, are set without a system call each.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Lives until the master says stop, or the guest can't go on.
 ///
@@ -74,8 +78,10 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     let connections = Connections::new(service);
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     child.ready();
+    let mut turn = tokio::time::interval(TURN);
     loop {
         tokio::select! {
+            _ = turn.tick() => {}
             event = child.inbox.next() => match event {
                 Event::Stop => break,
                 Event::ClusterReady | Event::RunEnded(..) => {}

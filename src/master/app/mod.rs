@@ -1,0 +1,123 @@
+//! One app's life: its state, routes, children and listener, joined.
+//!
+//! ```text
+//!   children's events --+                  +-> Router -> frames --> children
+//!   stop, kill ---------+-> the loop here -+-> Cluster -> actions -> spawn, tell, kill
+//!   timers -------------+                  +-> Front (connections)
+//! ```
+//!
+//! `run` starts one for each app. The loop waits; what it hears goes to `running`.
+
+mod running;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::anyhow;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+
+use self::running::Running;
+use super::{children::MAX_EVENTS, pids::Pids, state::Event, status::AppStatus};
+use crate::manifest::App;
+
+/// How often dropped messages are reported.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// What an app is to do. Only ever goes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Demand {
+    /// Live.
+    Run,
+    /// End in order.
+    Stop,
+    /// End at once.
+    Kill,
+}
+
+/// An app that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Started {
+    /// Its name.
+    pub(crate) app: String,
+    /// Where it listens.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+/// What an app needs to live.
+pub(crate) struct Spec {
+    /// The app.
+    pub(crate) app: App,
+    /// Bound. `None` without workers.
+    pub(crate) listener: Option<TcpListener>,
+    /// The workers' native code.
+    pub(crate) worker: Option<Arc<OwnedFd>>,
+    /// The agent's native code; an agent that only keeps time has none.
+    pub(crate) agent: Option<Arc<OwnedFd>>,
+    /// The most connections that the master holds for it.
+    pub(crate) max_held: usize,
+    /// Shared by all apps.
+    pub(crate) pids: Pids,
+    /// Of random choices.
+    pub(crate) seed: u64,
+}
+
+impl Spec {
+    /// Schedules need a process as well.
+    fn has_agent(&self) -> bool {
+        self.app.agent.is_some() || !self.app.schedules.is_empty()
+    }
+}
+
+/// How an app is spoken with.
+pub(crate) struct Lines {
+    /// What it is to do.
+    pub(crate) demand: watch::Receiver<Demand>,
+    /// Who wants to know how it is.
+    pub(crate) status: mpsc::Receiver<oneshot::Sender<AppStatus>>,
+    /// Told once, when every process is ready.
+    pub(crate) started: mpsc::UnboundedSender<Started>,
+}
+
+/// Runs an app until it has stopped and no process of it is left. An error: it could not start.
+pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
+    let Lines { mut demand, mut status, started } = lines;
+    let (events_to, mut events) = mpsc::channel(MAX_EVENTS);
+    let (breaches_to, mut breaches) = mpsc::unbounded_channel();
+    let mut app = Running::new(spec, events_to, breaches_to, started)?;
+    let mut batch = Vec::with_capacity(MAX_EVENTS);
+    let mut report = interval(REPORT_EVERY);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    app.step(Event::Start);
+    while !app.stopped {
+        let wake = app.deadline();
+        tokio::select! {
+            _ = events.recv_many(&mut batch, MAX_EVENTS) => {
+                for event in batch.drain(..) {
+                    app.heard(event);
+                }
+            }
+            Some((pid, reason)) = breaches.recv() => app.step(Event::Failed { pid, reason }),
+            () = async { if let Some(at) = wake { sleep_until(at.into()).await } }, if wake.is_some() => {
+                app.tick();
+            }
+            changed = demand.changed() => {
+                let wanted = if changed.is_ok() { *demand.borrow_and_update() } else { Demand::Kill };
+                app.demanded(wanted);
+            }
+            () = app.closed() => app.stop(),
+            Some(asked) = status.recv() => { let _ = asked.send(app.status()); }
+            _ = report.tick() => app.report_drops(),
+        }
+    }
+    match app.failure {
+        Some(reason) => Err(anyhow!(reason)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,332 @@
+//! Which worker gets which connection. Pure: what happened, and when -> what is to be sent.
+//!
+//! ```text
+//!   arrived -> waiting -> offered to a worker -> sent to it -> taken: ours no more
+//!                 ^             |                   |
+//!                 +-- refused, unanswered, or the worker is gone
+//! ```
+//!
+//! `listeners` calls it and owns the connections; this knows them by number. It must not do I/O.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cluster::Pid,
+    ipc::handoff::{ConnectionId, FromWorker},
+};
+
+/// A worker that has not answered an offer by then is passed over until it answers.
+pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A worker that refused is not asked again before that, or before one of its connections closes.
+pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// The most connections that are under way to one worker: offered or sent, and not taken.
+pub(crate) const MAX_UNDER_WAY: usize = 64;
+
+/// How the next worker is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// In turn.
+    RoundRobin,
+    /// The one with the fewest, in turn among equals.
+    LeastConnections,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask the worker.
+    Offer(Pid, ConnectionId),
+    /// Send the connection; the master's copy is kept.
+    Send(Pid, ConnectionId),
+    /// The worker has it: the master's copy is to be dropped.
+    Drop(ConnectionId),
+}
+
+/// A worker did what no honest one does; it is to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Violation(pub(crate) &'static str);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Waiting,
+    Offered { to: Pid, lapses: Instant },
+    Sent(Pid),
+}
+
+#[derive(Debug)]
+struct Worker {
+    pid: Pid,
+    /// Offered and sent.
+    under_way: usize,
+    /// Taken and not closed.
+    open: usize,
+    /// It has let an offer lapse, and not answered since.
+    stalled: bool,
+    /// It refused, and has no room until then.
+    full_until: Option<Instant>,
+}
+
+impl Worker {
+    fn takes_offers(&self) -> bool {
+        !self.stalled && self.full_until.is_none() && self.under_way < MAX_UNDER_WAY
+    }
+}
+
+/// The connections and workers of one app.
+#[derive(Debug)]
+pub(crate) struct Balance {
+    policy: Policy,
+    /// Those that are ready, oldest first.
+    workers: Vec<Worker>,
+    /// Those that are draining: they may still take what was sent, and close.
+    draining: Vec<Pid>,
+    /// Whose turn it is, as an index.
+    turn: usize,
+    places: HashMap<ConnectionId, Place>,
+    waiting: VecDeque<ConnectionId>,
+    /// Offers by the time at which they lapse; also of those that were answered.
+    offers: VecDeque<(Instant, ConnectionId, Pid)>,
+    /// The highest number seen.
+    last: u64,
+}
+
+impl Balance {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            workers: vec![],
+            draining: vec![],
+            turn: 0,
+            places: HashMap::new(),
+            waiting: VecDeque::new(),
+            offers: VecDeque::new(),
+            last: 0,
+        }
+    }
+
+    /// Connections that the master still holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Is there anybody to offer connections to?
+    pub(crate) fn has_workers(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
+    /// A connection was accepted. Numbers only grow.
+    pub(crate) fn arrived(&mut self, id: ConnectionId, now: Instant, steps: &mut Vec<Step>) {
+        self.last = self.last.max(id.0);
+        self.places.insert(id, Place::Waiting);
+        self.waiting.push_back(id);
+        self.dispatch(now, steps);
+    }
+
+    /// A worker takes connections from now on.
+    pub(crate) fn ready(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
+        if self.index(pid).is_none() {
+            self.workers.push(Worker { pid, under_way: 0, open: 0, stalled: false, full_until: None });
+            self.dispatch(now, steps);
+        }
+    }
+
+    /// A worker takes nothing new. What was sent to it stays its own.
+    pub(crate) fn draining(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
+        if self.leave(pid) {
+            self.draining.push(pid);
+            self.take_back(|place| matches!(place, Place::Offered { to, .. } if to == pid));
+            self.dispatch(now, steps);
+        }
+    }
+
+    /// A worker is gone: what it had not taken is offered to others.
+    pub(crate) fn gone(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
+        self.leave(pid);
+        self.draining.retain(|draining| *draining != pid);
+        self.take_back(|place| match place {
+            Place::Offered { to, .. } | Place::Sent(to) => to == pid,
+            Place::Waiting => false,
+        });
+        self.dispatch(now, steps);
+    }
+
+    /// What a worker said.
+    pub(crate) fn answered(
+        &mut self,
+        pid: Pid,
+        answer: FromWorker,
+        now: Instant,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Violation> {
+        match answer {
+            FromWorker::Accept(id) => self.accepted(pid, id, steps)?,
+            FromWorker::Refuse(id) => self.refused(pid, id, now)?,
+            FromWorker::Taken(id) => self.taken(pid, id, steps)?,
+            FromWorker::Closed(id) => self.closed(pid, id)?,
+        }
+        self.dispatch(now, steps);
+        Ok(())
+    }
+
+    /// Passes over who did not answer, and asks again who was full.
+    pub(crate) fn tick(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        while let Some(&(lapses, id, pid)) = self.offers.front()
+            && (lapses <= now || !self.is_open(id, pid, lapses))
+        {
+            self.offers.pop_front();
+            if !self.is_open(id, pid, lapses) {
+                continue;
+            }
+            self.places.insert(id, Place::Waiting);
+            self.waiting.push_front(id);
+            if let Some(at) = self.index(pid) {
+                self.workers[at].stalled = true;
+                self.workers[at].under_way -= 1;
+            }
+        }
+        for worker in &mut self.workers {
+            worker.full_until = worker.full_until.filter(|until| *until > now);
+        }
+        self.dispatch(now, steps);
+    }
+
+    /// When [`Balance::tick`] is due; sometimes earlier than need be, for offers that were answered.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let lapses = self.offers.iter().map(|offer| offer.0).next();
+        let full = self.workers.iter().filter_map(|worker| worker.full_until).min();
+        let full = full.filter(|_| !self.waiting.is_empty());
+        lapses.into_iter().chain(full).min()
+    }
+
+    fn accepted(&mut self, pid: Pid, id: ConnectionId, steps: &mut Vec<Step>) -> Result<(), Violation> {
+        self.check_number(id)?;
+        let Some(at) = self.index(pid) else { return Ok(()) };
+        self.workers[at].stalled = false;
+        match self.places.get(&id) {
+            Some(Place::Offered { to, .. }) if *to == pid => {}
+            // It answers late, but nobody else has been found.
+            Some(Place::Waiting) => {
+                self.waiting.retain(|waiting| *waiting != id);
+                self.workers[at].under_way += 1;
+            }
+            Some(Place::Offered { .. } | Place::Sent(_)) | None => return Ok(()),
+        }
+        self.places.insert(id, Place::Sent(pid));
+        steps.push(Step::Send(pid, id));
+        Ok(())
+    }
+
+    fn refused(&mut self, pid: Pid, id: ConnectionId, now: Instant) -> Result<(), Violation> {
+        self.check_number(id)?;
+        let was_its = match self.places.get(&id) {
+            // A worker that has no fd left can't take what it was sent.
+            Some(Place::Offered { to, .. } | Place::Sent(to)) => *to == pid,
+            Some(Place::Waiting) | None => false,
+        };
+        if was_its {
+            self.places.insert(id, Place::Waiting);
+            self.waiting.push_front(id);
+        }
+        if let Some(at) = self.index(pid) {
+            let worker = &mut self.workers[at];
+            worker.stalled = false;
+            worker.full_until = Some(now + REFUSAL_PAUSE);
+            worker.under_way -= usize::from(was_its);
+        }
+        Ok(())
+    }
+
+    fn taken(&mut self, pid: Pid, id: ConnectionId, steps: &mut Vec<Step>) -> Result<(), Violation> {
+        if self.places.get(&id) != Some(&Place::Sent(pid)) {
+            return Err(Violation("took a connection that it was not sent"));
+        }
+        self.places.remove(&id);
+        if let Some(at) = self.index(pid) {
+            self.workers[at].under_way -= 1;
+            self.workers[at].open += 1;
+        }
+        steps.push(Step::Drop(id));
+        Ok(())
+    }
+
+    fn closed(&mut self, pid: Pid, id: ConnectionId) -> Result<(), Violation> {
+        self.check_number(id)?;
+        let Some(at) = self.index(pid) else { return Ok(()) };
+        let worker = &mut self.workers[at];
+        let Some(open) = worker.open.checked_sub(1) else {
+            return Err(Violation("closed more connections than it took"));
+        };
+        worker.open = open;
+        worker.full_until = None;
+        Ok(())
+    }
+
+    fn check_number(&self, id: ConnectionId) -> Result<(), Violation> {
+        if id.0 > self.last { Err(Violation("spoke of a connection that there never was")) } else { Ok(()) }
+    }
+
+    fn is_open(&self, id: ConnectionId, to: Pid, lapses: Instant) -> bool {
+        self.places.get(&id) == Some(&Place::Offered { to, lapses })
+    }
+
+    fn index(&self, pid: Pid) -> Option<usize> {
+        self.workers.iter().position(|worker| worker.pid == pid)
+    }
+
+    /// Offers what waits, for as long as somebody takes offers.
+    fn dispatch(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        while !self.waiting.is_empty() {
+            let Some(at) = self.choose() else { return };
+            let Some(id) = self.waiting.pop_front() else { return };
+            self.turn = at + 1;
+            let worker = &mut self.workers[at];
+            worker.under_way += 1;
+            let (to, lapses) = (worker.pid, now + OFFER_TIMEOUT);
+            self.places.insert(id, Place::Offered { to, lapses });
+            self.offers.push_back((lapses, id, to));
+            steps.push(Step::Offer(worker.pid, id));
+        }
+    }
+
+    fn choose(&self) -> Option<usize> {
+        let count = self.workers.len();
+        let in_turn = (0..count).map(|step| (self.turn + step) % count);
+        let mut suitable = in_turn.filter(|at| self.workers[*at].takes_offers());
+        match self.policy {
+            Policy::RoundRobin => suitable.next(),
+            Policy::LeastConnections => {
+                suitable.min_by_key(|at| self.workers[*at].open + self.workers[*at].under_way)
+            }
+        }
+    }
+
+    /// False where it wasn't among the ready ones.
+    fn leave(&mut self, pid: Pid) -> bool {
+        let Some(at) = self.index(pid) else { return false };
+        self.workers.remove(at);
+        if at < self.turn {
+            self.turn -= 1;
+        }
+        true
+    }
+
+    /// Puts back what is in such a place, the oldest first.
+    fn take_back(&mut self, is_its: impl Fn(Place) -> bool) {
+        let mut back: Vec<_> =
+            self.places.iter().filter(|(_, place)| is_its(**place)).map(|(id, _)| *id).collect();
+        back.sort_unstable();
+        for id in back.into_iter().rev() {
+            self.places.insert(id, Place::Waiting);
+            self.waiting.push_front(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Who gets which connection, as tables.
+
+use super::*;
+
+struct Rig {
+    balance: Balance,
+    now: Instant,
+    steps: Vec<Step>,
+    next: u64,
+}
+
+impl Rig {
+    fn new(policy: Policy, workers: u64) -> Self {
+        let mut rig = Self { balance: Balance::new(policy), now: Instant::now(), steps: vec![], next: 0 };
+        for pid in 1..=workers {
+            rig.balance.ready(Pid(pid), rig.now, &mut rig.steps);
+        }
+        rig
+    }
+
+    fn arrive(&mut self, count: u64) {
+        for _ in 0..count {
+            self.next += 1;
+            self.balance.arrived(ConnectionId(self.next), self.now, &mut self.steps);
+        }
+    }
+
+    fn says(&mut self, pid: u64, answer: FromWorker) {
+        self.balance.answered(Pid(pid), answer, self.now, &mut self.steps).expect("an honest answer");
+    }
+
+    fn later(&mut self, by: Duration) {
+        self.now += by;
+        self.balance.tick(self.now, &mut self.steps);
+    }
+
+    fn gone(&mut self, pid: u64) {
+        self.balance.gone(Pid(pid), self.now, &mut self.steps);
+    }
+
+    /// `offer 1>2`: connection 1 to worker 2.
+    fn seen(&mut self) -> String {
+        let show = |step: Step| match step {
+            Step::Offer(pid, id) => format!("offer {}>{pid}", id.0),
+            Step::Send(pid, id) => format!("send {}>{pid}", id.0),
+            Step::Drop(id) => format!("drop {}", id.0),
+        };
+        self.steps.drain(..).map(show).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Answers all offers with yes and takes what comes; gives what each worker got.
+    fn serve(&mut self, workers: usize) -> Vec<u64> {
+        let mut got = vec![0; workers + 1];
+        while !self.steps.is_empty() {
+            for step in std::mem::take(&mut self.steps) {
+                match step {
+                    Step::Offer(pid, id) => self.says(pid.0, Accept(id)),
+                    Step::Send(pid, id) => {
+                        got[usize::try_from(pid.0).expect("small")] += 1;
+                        self.says(pid.0, Taken(id));
+                    }
+                    Step::Drop(_) => {}
+                }
+            }
+        }
+        got.remove(0);
+        got
+    }
+}
+
+fn id(number: u64) -> ConnectionId {
+    ConnectionId(number)
+}
+
+use FromWorker::{Accept, Closed, Refuse, Taken};
+
+#[test]
+fn round_robin_differs_by_one_at_most() {
+    for (workers, connections, at_once) in [(3, 10, 1), (3, 11, 11), (4, 400, 7), (1, 5, 5), (7, 6, 2)] {
+        let mut rig = Rig::new(Policy::RoundRobin, workers);
+        let workers = usize::try_from(workers).expect("small");
+        let mut got = vec![0; workers];
+        let mut left = connections;
+        while left > 0 {
+            let now = at_once.min(left);
+            rig.arrive(now);
+            left -= now;
+            got.iter_mut().zip(rig.serve(workers)).for_each(|(all, new)| *all += new);
+        }
+        let (least, most) = (got.iter().min().expect("some"), got.iter().max().expect("some"));
+        assert!(most - least <= 1, "{connections} over {workers}: {got:?}");
+        assert_eq!(got.iter().sum::<u64>(), connections);
+        assert_eq!(rig.balance.held(), 0, "no copy is kept");
+    }
+}
+
+#[test]
+fn one_handoff_step_by_step() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "offer 1>1");
+    rig.says(1, Accept(id(1)));
+    assert_eq!(rig.seen(), "send 1>1");
+    rig.says(1, Accept(id(1)));
+    assert_eq!(rig.seen(), "", "once");
+    assert_eq!(rig.balance.held(), 1);
+    rig.says(1, Taken(id(1)));
+    assert_eq!(rig.seen(), "drop 1");
+    rig.says(1, Closed(id(1)));
+    assert_eq!((rig.seen().as_str(), rig.balance.held()), ("", 0));
+}
+
+#[test]
+fn connections_wait_for_a_worker() {
+    let mut rig = Rig::new(Policy::RoundRobin, 0);
+    rig.arrive(2);
+    assert_eq!(rig.seen(), "");
+    assert!(!rig.balance.has_workers());
+    rig.balance.ready(Pid(5), rig.now, &mut rig.steps);
+    assert_eq!(rig.seen(), "offer 1>5, offer 2>5");
+}
+
+#[test]
+fn a_refused_one_goes_to_the_next() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    rig.arrive(1);
+    rig.says(1, Refuse(id(1)));
+    assert_eq!(rig.seen(), "offer 1>1, offer 1>2");
+    rig.says(2, Refuse(id(1)));
+    assert_eq!(rig.seen(), "", "everybody is full: it waits");
+    rig.says(2, Refuse(id(1)));
+    let due = rig.balance.deadline().expect("they are asked again");
+    assert!(due <= rig.now + REFUSAL_PAUSE);
+    rig.later(REFUSAL_PAUSE);
+    assert_eq!(rig.seen(), "offer 1>1");
+    rig.says(1, Accept(id(1)));
+    rig.says(1, Refuse(id(1)));
+    assert_eq!(rig.seen(), "send 1>1, offer 1>2", "it had no fd left for it");
+    rig.says(2, Accept(id(1)));
+    rig.says(2, Taken(id(1)));
+    rig.arrive(1);
+    rig.says(2, Refuse(id(2)));
+    rig.seen();
+    rig.says(2, Closed(id(1)));
+    assert_eq!(rig.seen(), "offer 2>2", "it has room again");
+}
+
+#[test]
+fn a_worker_that_does_not_answer_is_passed_over() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    rig.arrive(1);
+    rig.later(OFFER_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(rig.seen(), "offer 1>1");
+    rig.later(Duration::from_millis(1));
+    assert_eq!(rig.seen(), "offer 1>2");
+    rig.says(2, Accept(id(1)));
+    rig.says(2, Taken(id(1)));
+    rig.seen();
+    rig.arrive(3);
+    assert_eq!(rig.seen(), "offer 2>2, offer 3>2, offer 4>2", "1 is stuck");
+    rig.says(1, Accept(id(1)));
+    assert_eq!(rig.seen(), "", "too late for that one");
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "offer 5>1", "but it answers again");
+}
+
+#[test]
+fn when_all_are_stuck_the_first_to_answer_gets_it() {
+    let mut rig = Rig::new(Policy::RoundRobin, 1);
+    rig.arrive(2);
+    rig.later(OFFER_TIMEOUT);
+    assert_eq!(rig.seen(), "offer 1>1, offer 2>1");
+    assert_eq!(rig.balance.deadline(), None, "nothing to do but wait");
+    rig.says(1, Accept(id(1)));
+    assert_eq!(rig.seen(), "send 1>1, offer 2>1");
+    rig.says(1, Accept(id(2)));
+    rig.says(1, Accept(id(2)));
+    assert_eq!(rig.seen(), "send 2>1", "two offers, one connection");
+}
+
+#[test]
+fn an_older_offer_does_not_lapse_for_a_newer_one() {
+    let mut rig = Rig::new(Policy::RoundRobin, 1);
+    rig.arrive(1);
+    rig.says(1, Refuse(id(1)));
+    rig.later(REFUSAL_PAUSE);
+    assert_eq!(rig.seen(), "offer 1>1, offer 1>1");
+    rig.later(OFFER_TIMEOUT - REFUSAL_PAUSE);
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "offer 2>1", "it still has its time for the second offer");
+}
+
+#[test]
+fn what_a_dead_worker_had_not_taken_goes_to_others() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    rig.arrive(6);
+    for (pid, number) in [(1, 1), (1, 3), (2, 2)] {
+        rig.says(pid, Accept(id(number)));
+    }
+    rig.says(1, Taken(id(1)));
+    rig.seen();
+    rig.gone(1);
+    assert_eq!(rig.seen(), "offer 3>2, offer 5>2", "sent or offered, in their order; 1 died with it");
+    rig.gone(2);
+    assert_eq!((rig.seen().as_str(), rig.balance.held()), ("", 5));
+    rig.balance.ready(Pid(3), rig.now, &mut rig.steps);
+    assert_eq!(rig.seen(), "offer 2>3, offer 3>3, offer 4>3, offer 5>3, offer 6>3");
+}
+
+#[test]
+fn a_draining_worker_keeps_what_it_was_sent() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    rig.arrive(3);
+    rig.says(1, Accept(id(1)));
+    rig.seen();
+    rig.balance.draining(Pid(1), rig.now, &mut rig.steps);
+    assert_eq!(rig.seen(), "offer 3>2");
+    rig.says(1, Accept(id(3)));
+    rig.says(1, Taken(id(1)));
+    rig.says(1, Closed(id(1)));
+    assert_eq!(rig.seen(), "drop 1");
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "offer 4>2");
+    rig.gone(1);
+    assert_eq!(rig.seen(), "");
+}
+
+#[test]
+fn least_connections_goes_where_fewest_are() {
+    let mut rig = Rig::new(Policy::LeastConnections, 3);
+    rig.arrive(6);
+    assert_eq!(rig.serve(3), [2, 2, 2]);
+    rig.says(2, Closed(id(2)));
+    rig.says(2, Closed(id(5)));
+    rig.arrive(2);
+    assert_eq!(rig.serve(3), [0, 2, 0]);
+    rig.arrive(3);
+    assert_eq!(rig.serve(3), [1, 1, 1]);
+}
+
+#[test]
+fn what_is_under_way_is_bounded() {
+    let mut rig = Rig::new(Policy::RoundRobin, 1);
+    let bound = MAX_UNDER_WAY as u64;
+    rig.arrive(bound + 5);
+    assert_eq!(rig.steps.len(), MAX_UNDER_WAY);
+    rig.says(1, Accept(id(1)));
+    rig.seen();
+    rig.says(1, Taken(id(1)));
+    assert_eq!(rig.seen(), format!("drop 1, offer {}>1", bound + 1));
+}
+
+#[test]
+fn violations_as_a_table() {
+    for answer in [Accept(id(99)), Refuse(id(99)), Taken(id(99)), Closed(id(99)), Taken(id(1)), Closed(id(1))]
+    {
+        let mut rig = Rig::new(Policy::RoundRobin, 1);
+        rig.arrive(1);
+        let result = rig.balance.answered(Pid(1), answer, rig.now, &mut rig.steps);
+        assert!(result.is_err(), "{answer:?}");
+    }
+}

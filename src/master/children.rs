@@ -1,0 +1,228 @@
+//! The master's side of a child: its link, its exit. `app` launches them and hears what they do.
+//!
+//! ```text
+//!   read (task):  link -> Hello checked -> ChildEvent     watch (task): waits for the exit, kills
+//! ```
+//!
+//! Everything that a child does ends in one channel, and each child's last event is
+//! [`Happening::Exited`]. This knows no state machine and no routes. What a child sends is hostile
+//! until checked: a frame that is not one, or comes when it must not, is [`Happening::Failed`].
+
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    process::Child as Process,
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::exit;
+use crate::{
+    cluster::Pid,
+    ipc::{
+        codec::{HEADER, MAX_ENVELOPE},
+        link::{self, Reader, SendError, Sender},
+        message::{Boot, PROTOCOL, ToChild, ToMaster},
+    },
+    sys::{
+        inherit::{COMPONENT_FD, CONTROL_FD, HANDOFF_FD, LISTENER_FD},
+        spawn::{Spawn, spawn},
+    },
+};
+
+/// A child must have said Hello by then.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A child that has closed its control socket must have ended by then.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long what a dead child had sent is still read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Events that wait for the app; past it, children's sockets fill up, and their sends are refused.
+pub(crate) const MAX_EVENTS: usize = 64;
+
+/// A link's queue holds this many times the app's `queue-size`: the router bounds messages,
+/// questions and tasks to one each, and answers share the third.
+const QUEUES: usize = 3;
+
+/// What a child did.
+#[derive(Debug)]
+pub(crate) struct ChildEvent {
+    /// Which child.
+    pub(crate) pid: Pid,
+    /// What.
+    pub(crate) what: Happening,
+}
+
+/// What a child can do.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// It said Ready. Once.
+    Ready,
+    /// It said that it can't start, or broke the protocol. Its exit is still to come.
+    Failed(String),
+    /// A frame for the router.
+    Frame(ToMaster, Bytes),
+    /// It is gone and reaped. The last.
+    Exited(String),
+}
+
+/// What a child is started with.
+pub(crate) struct Launch {
+    /// The first frame.
+    pub(crate) boot: Boot,
+    /// Its native code, a sealed memfd; a copy is inherited.
+    pub(crate) code: Option<Arc<OwnedFd>>,
+    /// Its end of the handoff socket.
+    pub(crate) handoff: Option<OwnedFd>,
+    /// The listener, where it accepts for itself.
+    pub(crate) listener: Option<OwnedFd>,
+}
+
+/// A child that runs.
+pub(crate) struct Child {
+    os_pid: Option<u32>,
+    sender: Sender<ToChild>,
+    kill: Arc<Notify>,
+}
+
+impl Child {
+    /// The operating system's pid.
+    pub(crate) fn os_pid(&self) -> u32 {
+        self.os_pid.unwrap_or_default()
+    }
+
+    /// Queues a frame that may be refused.
+    pub(crate) fn send(&self, frame: &ToChild, data: &[u8]) -> Result<(), SendError> {
+        self.sender.try_send(frame, data)
+    }
+
+    /// Queues a frame that must not be lost. `Full` means that the child is stuck.
+    pub(crate) fn control(&self, frame: &ToChild) -> Result<(), SendError> {
+        self.sender.send_control(frame, &[])
+    }
+
+    /// SIGKILL. Its exit comes as an event.
+    pub(crate) fn kill(&self) {
+        self.kill.notify_one();
+    }
+}
+
+/// Starts a child. From then on it speaks through `events`.
+pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Result<Child> {
+    let Launch { boot, code, handoff, listener } = launch;
+    let (pid, limits) = (boot.process.pid, boot.app.limits);
+    let code = code.map(|code| code.try_clone()).transpose()?;
+    let (stream, theirs) = link::pair()?;
+    let fds: Vec<(OwnedFd, RawFd)> =
+        [(Some(theirs), CONTROL_FD), (code, COMPONENT_FD), (handoff, HANDOFF_FD), (listener, LISTENER_FD)]
+            .into_iter()
+            .filter_map(|(fd, number)| Some((fd?, number)))
+            .collect();
+    let role = boot.process.role;
+    let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
+    let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
+    let options = link::Options {
+        queue: limits.queue_size.saturating_mul(QUEUES),
+        max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
+    };
+    let (reader, sender, writer) = link::split(stream, options);
+    let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
+    boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
+    let kill = Arc::new(Notify::new());
+    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill) };
+    let reading = tokio::spawn(read(pid, reader, events.clone()));
+    let writing = tokio::spawn(writer.run());
+    tokio::spawn(async move {
+        let reason = watch(process, reading, &kill).await;
+        writing.abort();
+        let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
+    });
+    Ok(child)
+}
+
+/// Waits for the exit and for what the child had sent before it. Gives the exit's reason.
+async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify) -> String {
+    let mut ends_by = None;
+    let status = loop {
+        tokio::select! {
+            status = process.wait() => break status,
+            () = kill.notified() => { let _ = process.start_kill(); }
+            _ = &mut reading, if ends_by.is_none() => ends_by = Some(Instant::now() + LINGER),
+            () = async { if let Some(at) = ends_by { sleep_until(at).await } }, if ends_by.is_some() => {
+                let _ = process.start_kill();
+                ends_by = Some(Instant::now() + LINGER);
+            }
+        }
+    };
+    if ends_by.is_none() && timeout(LAST_WORDS, &mut reading).await.is_err() {
+        reading.abort();
+    }
+    exit::reason(status)
+}
+
+/// Passes on what the child sends, until its end of the socket is closed or it breaks the protocol.
+async fn read(pid: Pid, mut reader: Reader<ToMaster>, events: mpsc::Sender<ChildEvent>) {
+    let mut manners = Manners::default();
+    let hello = timeout(HELLO_TIMEOUT, reader.next()).await;
+    let Ok(mut next) = hello else {
+        let within = humantime::format_duration(HELLO_TIMEOUT);
+        let what = Happening::Failed(format!("did not say hello within {within}"));
+        let _ = events.send(ChildEvent { pid, what }).await;
+        return;
+    };
+    loop {
+        let what = match next {
+            Ok(Some((frame, data))) => manners.check(frame, data),
+            Ok(None) => return,
+            Err(error) => Some(Happening::Failed(format!("{:#}", anyhow::Error::from(error)))),
+        };
+        if let Some(what) = what {
+            let failed = matches!(what, Happening::Failed(_));
+            if events.send(ChildEvent { pid, what }).await.is_err() || failed {
+                return;
+            }
+        }
+        next = reader.next().await;
+    }
+}
+
+/// What a child has said of itself so far.
+#[derive(Debug, Default)]
+struct Manners {
+    hello: bool,
+    ready: bool,
+}
+
+impl Manners {
+    /// Hello first and once, Ready once.
+    fn check(&mut self, frame: ToMaster, data: Bytes) -> Option<Happening> {
+        match frame {
+            ToMaster::Hello { protocol: PROTOCOL } if !self.hello => {
+                self.hello = true;
+                None
+            }
+            ToMaster::Hello { protocol } if !self.hello => Some(Happening::Failed(format!(
+                "speaks protocol {protocol} and not {PROTOCOL}: the binary was replaced; restart hatchery"
+            ))),
+            _ if !self.hello => Some(Happening::Failed("did not say hello first".to_owned())),
+            ToMaster::Ready if !self.ready => {
+                self.ready = true;
+                Some(Happening::Ready)
+            }
+            ToMaster::StartFailed { reason } if !self.ready => Some(Happening::Failed(reason)),
+            frame => Some(Happening::Frame(frame, data)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

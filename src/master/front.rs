@@ -1,0 +1,151 @@
+//! How an app's connections reach its workers: by handoff, by an inherited listener, or not at all.
+//! `app` owns one; what depends on the balance ends here.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
+    time::Instant,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use super::{
+    balance::Policy,
+    listeners::{self, Breach, Command},
+};
+use crate::{
+    cluster::{Pid, Role},
+    manifest::Balance,
+    sys::fd_socket::FdSocket,
+};
+
+/// The fds that a worker is started with for its connections.
+#[derive(Default)]
+pub(crate) struct Inherited {
+    /// Its end of the handoff socket.
+    pub(crate) handoff: Option<OwnedFd>,
+    /// The listener.
+    pub(crate) listener: Option<OwnedFd>,
+}
+
+/// What a front is made of.
+pub(crate) struct Options {
+    /// For logs.
+    pub(crate) app: String,
+    /// Bound, nonblocking.
+    pub(crate) listener: TcpListener,
+    /// How connections are spread.
+    pub(crate) balance: Balance,
+    /// The most connections that the master holds.
+    pub(crate) max_held: usize,
+}
+
+/// A listener and who accepts on it.
+pub(crate) struct Front {
+    address: Option<SocketAddr>,
+    kind: Kind,
+}
+
+enum Kind {
+    /// There are no workers, or it is closed.
+    None,
+    Handoff {
+        commands: mpsc::UnboundedSender<Command>,
+        task: AbortHandle,
+    },
+    Shared(TcpListener),
+}
+
+impl Front {
+    /// Nothing is accepted before [`Front::open`]. Workers that break the handoff's protocol come
+    /// out of `breaches`. Without options nothing is listened to.
+    pub(crate) fn new(options: Option<Options>, breaches: mpsc::UnboundedSender<Breach>) -> io::Result<Self> {
+        let Some(Options { app, listener, balance, max_held }) = options else {
+            return Ok(Self { address: None, kind: Kind::None });
+        };
+        let address = Some(listener.local_addr()?);
+        let policy = match balance {
+            Balance::RoundRobin => Policy::RoundRobin,
+            Balance::LeastConnections => Policy::LeastConnections,
+            Balance::Shared => return Ok(Self { address, kind: Kind::Shared(listener) }),
+        };
+        let (commands, told) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            let options = listeners::Options { app: app.clone(), policy, listener, max_held };
+            if let Err(error) = listeners::run(options, told, breaches).await {
+                tracing::error!(app, %error, "the listener failed");
+            }
+        });
+        Ok(Self { address, kind: Kind::Handoff { commands, task: task.abort_handle() } })
+    }
+
+    /// Where it listens, with the real port.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// A process is about to be spawned.
+    pub(crate) fn add(&self, pid: Pid, role: Role) -> io::Result<Inherited> {
+        match (&self.kind, role) {
+            (Kind::None, _) | (_, Role::Agent) => Ok(Inherited::default()),
+            (Kind::Handoff { .. }, Role::Worker) => {
+                let (ours, theirs) = FdSocket::pair()?;
+                self.tell(Command::Add(pid, ours));
+                Ok(Inherited { handoff: Some(theirs), listener: None })
+            }
+            (Kind::Shared(listener), Role::Worker) => {
+                Ok(Inherited { handoff: None, listener: Some(listener.try_clone()?.into()) })
+            }
+        }
+    }
+
+    /// A worker takes connections.
+    pub(crate) fn ready(&self, pid: Pid) {
+        self.tell(Command::Ready(pid));
+    }
+
+    /// A process takes nothing new.
+    pub(crate) fn draining(&self, pid: Pid) {
+        self.tell(Command::Draining(pid));
+    }
+
+    /// A process is gone.
+    pub(crate) fn gone(&self, pid: Pid) {
+        self.tell(Command::Gone(pid));
+    }
+
+    /// The app is ready.
+    pub(crate) fn open(&self) {
+        self.tell(Command::Open);
+    }
+
+    /// Takes nothing new, and hands out what is held. Done when the other end says so or is
+    /// dropped, about then at the latest.
+    pub(crate) fn close(&mut self, by: Instant) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        self.tell(Command::Close(by, done));
+        if matches!(self.kind, Kind::Shared(_)) {
+            self.kind = Kind::None;
+        }
+        wait
+    }
+
+    fn tell(&self, command: Command) {
+        if let Kind::Handoff { commands, .. } = &self.kind {
+            // A listener that failed has said so in the log.
+            let _ = commands.send(command);
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if let Kind::Handoff { task, .. } = &self.kind {
+            task.abort();
+        }
+    }
+}
