@@ -1,4 +1,59 @@
-//! Hatchery
+//! Hatchery: a cluster of processes that hosts WebAssembly components.
+//!
+//! # Processes
+//!
+//! ```text
+//!                   +--------+   control socket    +-----------+
+//!     hatchery CLI -| master |---------------------| agent     |  one per app: schedules, long-lived work
+//!                   +--------+                     +-----------+
+//!                    /   |   \   control sockets, and one each to hand over connections
+//!            +--------+ +--------+ +--------+      +-----------+
+//!            |worker 0| |worker 1| |worker 2|      | compilers |  short-lived, one per component
+//!            +--------+ +--------+ +--------+      +-----------+
+//!             HTTP, messages, scheduled tasks
+//! ```
+//!
+//! All are this one binary. The **master** spawns, watches, routes messages, owns the listeners and
+//! never looks into wasm. A **compiler** turns a component into native code, which comes back as a
+//! sealed memfd; agents and workers map it, so that N of them share its pages. A **worker** keeps one
+//! resident instance (or makes one per request) and serves the connections that the master hands
+//! over; an **agent** keeps its component's instance and the app's timers. Every process has one
+//! current-thread Tokio runtime: parallelism is processes.
+//!
+//! # A message's way
+//!
+//! ```text
+//! guest -> host::imports -> child::Cluster -> ipc::link ==> master::router -> ipc::link ==>
+//!     child::Inbox -> host::Resident -> guest
+//! ```
+//!
+//! The master reads the envelope, stamps the sender, and bounds what waits for each receiver; it
+//! never reads the data.
+//!
+//! # A request's way
+//!
+//! ```text
+//! client -> master::listeners -> worker::accept -> worker::connection -> worker::service ->
+//!     host::http -> guest -> host::body -> client
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what it owns | imports no role |
+//! |---|---|---|
+//! | [`cli`] | the command line, one file per verb | |
+//! | [`manifest`] | `hatchery.toml` to a checked [`manifest::App`] | x |
+//! | [`cluster`] | the words that all share: processes, actions, targets, errors | x |
+//! | [`ipc`] | the protocols between the master and its children, and their links | x |
+//! | [`master`] | supervision, routing and balance (pure), and the I/O around them | |
+//! | [`child`] | what agents and workers have in common | |
+//! | [`agent`] | schedules | |
+//! | [`worker`] | connections and requests | |
+//! | [`compiler`] | the compiler child | |
+//! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
+//! | [`log`] | how lines look | x |
+//! | [`sys`] | the operating system: the only place with `nix` and `unsafe` | x |
+
 pub mod agent;
 pub mod child;
 pub mod cli;

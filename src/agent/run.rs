@@ -20,10 +20,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut child = Child::connect(Role::Agent, master).await?;
     match start(&mut child).await {
         Ok(guest) => serve(child, guest).await,
-        Err(error) => {
-            child.failed(&error).await;
-            Err(error)
-        }
+        Err(error) => child.failed(&error).await,
     }
 }
 

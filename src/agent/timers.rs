@@ -27,8 +27,11 @@ pub(super) struct Timers {
     guest: Option<Handle>,
     last: u64,
     runs: HashMap<RunId, Index>,
-    own: (mpsc::UnboundedSender<(RunId, TaskOutcome)>, mpsc::UnboundedReceiver<(RunId, TaskOutcome)>),
+    /// Runs of the agent's own guest, as they end.
+    own: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
 }
+
+type Ended = (RunId, TaskOutcome);
 
 impl Timers {
     pub(super) fn new(boot: &Boot, cluster: Arc<Cluster>, guest: Option<Handle>) -> Self {

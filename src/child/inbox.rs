@@ -120,7 +120,7 @@ impl Inbox {
     fn question(&self, id: QuestionId, question: Message) {
         let cluster = self.cluster.clone();
         let answer = move |outcome: Result<Bytes, AskError>| {
-            let data = outcome.as_ref().map(Bytes::clone).unwrap_or_default();
+            let data = outcome.clone().unwrap_or_default();
             cluster.tell_with(&ToMaster::Answer { question: id, outcome: outcome.map(|_| ()) }, &data);
         };
         let Some((handle, guest)) = self.guest.as_ref().filter(|(_, guest)| guest.responds()) else {

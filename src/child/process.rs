@@ -56,12 +56,16 @@ impl Child {
         self.cluster.tell(&ToMaster::Ready);
     }
 
-    /// It can't start. Returns when the master has been told.
-    pub async fn failed(&self, error: &anyhow::Error) {
+    /// It can't start. The process ends here, silently: the master says why, once.
+    pub async fn failed(&self, error: &anyhow::Error) -> ! {
         self.cluster.tell(&ToMaster::StartFailed { reason: format!("{error:#}") });
         self.cluster.flushed().await;
+        process::exit(START_FAILED);
     }
 }
+
+/// The exit code of a child that has said why it can't start.
+const START_FAILED: i32 = 1;
 
 /// The exit code of a child whose master is gone.
 pub(super) const MASTER_GONE: i32 = 3;

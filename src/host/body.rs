@@ -236,7 +236,10 @@ impl Drop for TrailersIn {
     fn drop(&mut self) {
         let mut flow = self.0.lock();
         if matches!(flow.trailers, TrailersState::Open) {
-            flow.trailers = TrailersState::End;
+            // A guest that is done says so with its trailers, be there any or not. Without that word
+            // the instance has ended in the middle, and the client must not take what it has for all.
+            let why = "the guest ended before its response did".to_owned();
+            flow.trailers = TrailersState::Failed(ErrorCode::InternalError(Some(why)));
             flow.wake_reader();
         }
     }

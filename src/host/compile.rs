@@ -168,7 +168,7 @@ impl Entry {
     fn key(&self) -> anyhow::Result<[u8; KEY]> {
         let file = self.folder.join("key");
         match fs::read(&file) {
-            Ok(bytes) => return Ok(bytes.as_slice().try_into().context("the cache's key is damaged")?),
+            Ok(bytes) => return bytes.as_slice().try_into().context("the cache's key is damaged"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
@@ -180,7 +180,7 @@ impl Entry {
             Ok(_) => Ok(key),
             // Another compiler was faster; its key counts.
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok(fs::read(&file)?.as_slice().try_into().context("the cache's key is damaged")?)
+                fs::read(&file)?.as_slice().try_into().context("the cache's key is damaged")
             }
             Err(error) => Err(error.into()),
         }

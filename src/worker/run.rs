@@ -12,6 +12,9 @@ use crate::{
     manifest::{InstanceMode, Worker},
 };
 
+/// The largest linear memory of a pooled instance, in bytes: what its slot reserves.
+const LARGEST_POOLED: usize = 4 << 30;
+
 /// The loop turns at least this often. Besides, as long as a timer this near is set, those of
 /// requests, which are further off, are set without a system call each.
 const TURN: Duration = Duration::from_secs(1);
@@ -25,10 +28,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut child = Child::connect(Role::Worker, master).await?;
     match start(&mut child).await {
         Ok(started) => serve(child, started).await,
-        Err(error) => {
-            child.failed(&error).await;
-            Err(error)
-        }
+        Err(error) => child.failed(&error).await,
     }
 }
 
@@ -119,7 +119,7 @@ fn purpose(worker: &Worker, memory: usize) -> Purpose {
         InstanceMode::PerRequest => {
             // One more for the resident instance, where there is one.
             let instances = u32::try_from(worker.concurrency.get()).unwrap_or(u32::MAX).saturating_add(1);
-            Purpose::Pool { instances, memory }
+            Purpose::Pool { instances, memory: memory.min(LARGEST_POOLED) }
         }
     }
 }
