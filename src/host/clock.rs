@@ -97,18 +97,33 @@ fn turn(engine: &EngineWeak, tick: Duration, state: &(Arc<AtomicBool>, Arc<Atomi
 }
 
 /// Counts the ticks that a guest computes without an await. Shared between the store's epoch
-/// callback, which counts, and whoever drives the store, who is only polled when the guest awaits.
+/// callback, which counts, and whoever drives the store.
 #[derive(Clone, Default)]
-pub(super) struct Spin(Arc<AtomicU32>);
+pub(super) struct Spin(Arc<Count>);
+
+#[derive(Default)]
+struct Count {
+    ticks: AtomicU32,
+    interrupted: AtomicBool,
+}
 
 impl Spin {
     /// The guest has given way.
     pub(super) fn reset(&self) {
-        self.0.store(0, Relaxed);
+        self.0.ticks.store(0, Relaxed);
+    }
+
+    /// The store is polled. Where it was not a tick that ended the poll before, the guest awaited
+    /// something: a WASI 0.2 guest that blocks in a call of the host shows itself in no other way.
+    pub(super) fn polled(&self) {
+        if !self.0.interrupted.swap(false, Relaxed) {
+            self.reset();
+        }
     }
 
     /// One more tick; the sum so far.
     pub(super) fn tick(&self) -> u32 {
-        self.0.fetch_add(1, Relaxed) + 1
+        self.0.interrupted.store(true, Relaxed);
+        self.0.ticks.fetch_add(1, Relaxed) + 1
     }
 }

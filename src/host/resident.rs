@@ -174,8 +174,8 @@ pub(super) fn call_stack(store: &mut Store<State>) -> Vec<GuestTaskId> {
 /// Drives guest code with the clock running.
 pub(super) async fn clocked<T>(clock: &Clock, spin: &Spin, guest: impl Future<Output = T>) -> T {
     let mut guest = pin!(guest);
-    spin.reset();
     poll_fn(|cx| {
+        spin.polled();
         let _running = clock.enter();
         guest.as_mut().poll(cx)
     })

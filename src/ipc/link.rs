@@ -184,6 +184,11 @@ impl<T> Sender<T> {
         self.open.0.flushed().await
     }
 
+    /// Sets [`Options::queue`] anew: a child learns its app's limits over the link itself.
+    pub fn set_queue(&self, bytes: usize) {
+        self.open.0.set_limit(bytes);
+    }
+
     /// Takes nothing more. The writer writes what is queued, and then the peer sees the end.
     pub fn close(&self) {
         self.open.0.close();

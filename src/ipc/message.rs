@@ -177,7 +177,7 @@ pub enum ToMaster {
     Consumed {
         /// Messages.
         messages: u64,
-        /// Their data and actions, in bytes.
+        /// What they took of it, in bytes, each as [`crate::cluster::queued_bytes`] has it.
         bytes: u64,
     },
     /// From the agent: run a schedule's task there; [`ToChild::RunEnded`] follows. With the payload

@@ -3,7 +3,10 @@
 //! Only [`super::link`] uses it. It does no I/O. The lock is held for as long as a frame takes to be
 //! encoded, and never across an await.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use bytes::BytesMut;
 use serde::Serialize;
@@ -52,7 +55,7 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    limit: usize,
+    limit: AtomicUsize,
     /// The queue is no longer empty, or was closed.
     filled: Notify,
     /// A batch was written, or the writer ended.
@@ -83,14 +86,19 @@ enum Phase {
 impl Queue {
     /// With a limit in bytes, what is being written included.
     pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), limit, filled: Notify::new(), written: Notify::new() }
+        Self { state: Mutex::default(), limit: AtomicUsize::new(limit), filled: Notify::new(), written: Notify::new() }
+    }
+
+    /// Another limit, from the next frame on.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
     }
 
     /// Appends a frame, or leaves all as it was.
     pub(super) fn push<T: Serialize>(&self, frame: &T, data: &[u8], limit: Limit) -> Result<(), SendError> {
         let limit = match limit {
-            Limit::Messages => self.limit,
-            Limit::Control => self.limit.saturating_add(CONTROL_RESERVE),
+            Limit::Messages => self.limit.load(Relaxed),
+            Limit::Control => self.limit.load(Relaxed).saturating_add(CONTROL_RESERVE),
         };
         if data.len() > MAX_FRAME {
             return Err(SendError::TooLong);

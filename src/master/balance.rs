@@ -72,8 +72,13 @@ struct Worker {
 }
 
 impl Worker {
+    /// It answers, and has room.
+    fn is_well(&self) -> bool {
+        !self.stalled && self.full_until.is_none()
+    }
+
     fn takes_offers(&self) -> bool {
-        !self.stalled && self.full_until.is_none() && self.under_way < MAX_UNDER_WAY
+        self.is_well() && self.under_way < MAX_UNDER_WAY
     }
 }
 
@@ -296,13 +301,16 @@ impl Balance {
 
     fn choose(&self) -> Option<usize> {
         let count = self.workers.len();
-        let in_turn = (0..count).map(|step| (self.turn + step) % count);
-        let mut suitable = in_turn.filter(|at| self.workers[*at].takes_offers());
+        let mut in_turn = (0..count).map(|step| (self.turn + step) % count);
         match self.policy {
-            Policy::RoundRobin => suitable.next(),
-            Policy::LeastConnections => {
-                suitable.min_by_key(|at| self.workers[*at].open + self.workers[*at].under_way)
+            // One that is only slower than the others is waited for, or turns would be lost in a
+            // burst; it answers, or stalls and is passed over.
+            Policy::RoundRobin => {
+                in_turn.find(|at| self.workers[*at].is_well()).filter(|at| self.workers[*at].takes_offers())
             }
+            Policy::LeastConnections => in_turn
+                .filter(|at| self.workers[*at].takes_offers())
+                .min_by_key(|at| self.workers[*at].open + self.workers[*at].under_way),
         }
     }
 

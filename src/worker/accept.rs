@@ -148,7 +148,11 @@ async fn shared(
         }
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => take(stream),
+                Ok((stream, _)) => {
+                    take(stream);
+                    // So that one worker does not take all that came at once.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => pause(&error).await,
             },
             () = connections.stopping() => break,

@@ -1,23 +1,28 @@
 //! A worker's open connections: HTTP/1.1 and h2c on the same port, until they are drained.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
-use tokio::{net::TcpStream, sync::watch};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::service::Service;
+
+/// How long a client that has connected and said nothing yet may take to say something, once the
+/// worker is to stop: its first request is on its way, mostly.
+const FIRST_BYTES: Duration = Duration::from_millis(500);
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
     service: Arc<Service>,
     http: Arc<auto::Builder<TokioExecutor>>,
-    graceful: Arc<Mutex<Option<GracefulShutdown>>>,
     stopping: Arc<watch::Sender<bool>>,
+    /// Every connection holds a receiver.
+    draining: Arc<watch::Sender<bool>>,
 }
 
 impl Connections {
@@ -25,8 +30,8 @@ impl Connections {
         Self {
             service,
             http: Arc::new(auto::Builder::new(TokioExecutor::new())),
-            graceful: Arc::new(Mutex::new(Some(GracefulShutdown::new()))),
             stopping: Arc::new(watch::channel(false).0),
+            draining: Arc::new(watch::channel(false).0),
         }
     }
 
@@ -40,17 +45,24 @@ impl Connections {
             let service = service.clone();
             async move { service.serve(request).await }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), answer).into_owned();
-        let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner);
-        let watched = match &*graceful {
-            Some(graceful) => graceful.watch(connection),
-            None => return closed(),
-        };
-        drop(graceful);
+        let http = self.http.clone();
+        let mut draining = self.draining.subscribe();
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                // The client's affair, mostly.
-                tracing::debug!("a connection ended early: {error}");
+            if speaks(&stream, &mut draining).await {
+                let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
+                let ended = tokio::select! {
+                    // First: what has arrived is read before it is told to end.
+                    biased;
+                    ended = connection.as_mut() => ended,
+                    () = told(&mut draining) => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
+                    // The client's affair, mostly.
+                    tracing::debug!("a connection ended early: {error}");
+                }
             }
             closed();
         });
@@ -63,17 +75,28 @@ impl Connections {
 
     /// Returns when accepting is to stop.
     pub(super) async fn stopping(&self) {
-        let mut stopping = self.stopping.subscribe();
-        // The sender lives as long as `self`.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        told(&mut self.stopping.subscribe()).await;
     }
 
     /// Lets every connection finish what it has begun, tells keep-alive clients to go, and returns
-    /// when the last one is closed.
+    /// when the last one is closed. No connection may come any more.
     pub(super) async fn drained(&self) {
-        let graceful = self.graceful.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(graceful) = graceful {
-            graceful.shutdown().await;
-        }
+        self.draining.send_replace(true);
+        self.draining.closed().await;
+    }
+}
+
+/// Returns when it is so. The senders live as long as who waits.
+async fn told(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|told| *told).await;
+}
+
+/// Has the client something to say? False where it still has not when the worker stops. Hyper can't
+/// be asked: it closes a connection of which it has read nothing at once.
+async fn speaks(stream: &TcpStream, draining: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        // An error is hyper's to find.
+        _ = stream.readable() => true,
+        () = told(draining) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
     }
 }

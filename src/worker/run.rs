@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use tokio::time::timeout;
 
 use super::{accept::Acceptor, connection::Connections, gate::Gate, service::{Handler, Service}};
 use crate::{
@@ -18,6 +19,13 @@ const LARGEST_POOLED: usize = 4 << 30;
 /// The loop turns at least this often. Besides, as long as a timer this near is set, those of
 /// requests, which are further off, are set without a system call each.
 const TURN: Duration = Duration::from_secs(1);
+
+/// How long the last connections may take to come, once the master has said stop.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
+
+/// How much of `stop-timeout` open connections may take. The guest's `lifecycle.stop` comes after
+/// them, and the master kills what is left after 0.8 of it.
+const DRAIN_SHARE: f64 = 0.6;
 
 /// Lives until the master says stop, or the guest can't go on.
 ///
@@ -77,6 +85,7 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     });
     let connections = Connections::new(service);
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
+    let mut accepted_all = false;
     child.ready();
     let mut turn = tokio::time::interval(TURN);
     loop {
@@ -87,18 +96,27 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
                 Event::ClusterReady | Event::RunEnded(..) => {}
             },
             ended = &mut guest => return ended.context("the instance's task failed")?,
-            ended = &mut accepting => {
-                // The master closes the handoff before it says stop.
-                if let Err(error) = ended.context("accepting failed")? {
-                    return Err(error.context("cannot accept connections"));
-                }
-                accepting = tokio::spawn(std::future::pending());
+            ended = &mut accepting, if !accepted_all => {
+                ended.context("accepting failed")?.context("cannot accept connections")?;
+                accepted_all = true;
             }
         }
     }
     connections.stop_accepting();
+    let patience = child.boot.app.limits.stop_timeout.mul_f64(DRAIN_SHARE);
     let drained = async {
-        connections.drained().await;
+        if !accepted_all {
+            // What was handed over before the stop may come after it, on the other socket.
+            match timeout(LAST_CONNECTIONS, &mut accepting).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::error!("cannot accept the last connections: {error:#}"),
+                Ok(Err(error)) => tracing::error!("accepting the last connections failed: {error}"),
+                Err(_) => accepting.abort(),
+            }
+        }
+        if timeout(patience, connections.drained()).await.is_err() {
+            tracing::warn!("stopping with open connections, whose clients do not read or requests take long");
+        }
         if let Some(handle) = handle {
             handle.send(Job::Stop);
             let _ = (&mut guest).await;

@@ -5,12 +5,9 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    cluster::{Action, AskError, Pid, Process, Role, Sender, State},
+    cluster::{Action, AskError, Pid, Process, Role, Sender, State, queued_bytes},
     ipc::message::{AskId, QuestionId, RunId, TaskOutcome, ToChild},
 };
-
-/// What a message takes of a queue besides its data and action: its envelope and its place.
-const MESSAGE_OVERHEAD: usize = 64;
 
 /// A frame for one child.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +42,7 @@ pub(super) struct Letter {
 impl Letter {
     /// What it takes of a queue, in bytes.
     pub(super) fn cost(&self) -> usize {
-        self.data.len() + self.action.as_str().len() + MESSAGE_OVERHEAD
+        queued_bytes(&self.action, self.data.len())
     }
 }
 
@@ -157,13 +154,8 @@ impl Member {
     #[must_use]
     pub(super) fn consumed(&mut self, messages: u64, bytes: u64) -> bool {
         let Some(left) = self.unread_messages.checked_sub(messages) else { return false };
-        let cost = usize::try_from(bytes).ok().and_then(|bytes| {
-            let overhead = usize::try_from(messages).ok()?.checked_mul(MESSAGE_OVERHEAD)?;
-            bytes.checked_add(overhead)
-        });
-        let Some(left_bytes) = cost.and_then(|cost| self.unread_bytes.checked_sub(cost)) else {
-            return false;
-        };
+        let left_bytes = usize::try_from(bytes).ok().and_then(|bytes| self.unread_bytes.checked_sub(bytes));
+        let Some(left_bytes) = left_bytes else { return false };
         self.unread_messages = left;
         self.unread_bytes = left_bytes;
         true

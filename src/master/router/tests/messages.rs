@@ -39,7 +39,7 @@ fn random_is_fair_and_passes_over_who_takes_nothing() {
         rig.send(1, Target::Random, "m");
         let to = usize::try_from(rig.out.pop().expect("delivered").to.0).expect("small");
         share[to] += 1;
-        rig.handle(to as u64, ToMaster::Consumed { messages: 1, bytes: 1 }, b"").expect("it had one");
+        rig.handle(to as u64, ToMaster::Consumed { messages: 1, bytes: 65 }, b"").expect("it had one");
     }
     assert_eq!(share, [0, 0, 100, 100, 100, 100], "each worker once a round");
     rig.router.draining(Pid(2));
@@ -109,11 +109,11 @@ fn a_slow_receiver_loses_and_nobody_else() {
     let mut rig = Rig::ready(2);
     for _ in 0..12 {
         rig.send_data(1, Target::App, "m", &[0; 1000]);
-        rig.handle(3, ToMaster::Consumed { messages: 1, bytes: 1001 }, b"").expect("it had one");
+        rig.handle(3, ToMaster::Consumed { messages: 1, bytes: 1065 }, b"").expect("it had one");
     }
     assert_eq!(rig.counters(2), Counters { received: 0, sent: 9, dropped: 3 });
     assert_eq!(rig.counters(3), Counters { received: 0, sent: 12, dropped: 0 });
-    rig.handle(2, ToMaster::Consumed { messages: 2, bytes: 2002 }, b"").expect("it had nine");
+    rig.handle(2, ToMaster::Consumed { messages: 2, bytes: 2130 }, b"").expect("it had nine");
     rig.seen();
     rig.send_data(1, Target::App, "m", &[0; 1000]);
     assert_eq!(rig.seen().len(), 2, "there is room again");
@@ -181,7 +181,7 @@ fn routes_fast() {
         let from = Pid(2 + nth % 4);
         rig.router.handle(from, frame, data.clone(), begin, &mut rig.out).expect("an honest send");
         rig.out.clear();
-        let consumed = ToMaster::Consumed { messages: 1, bytes: 107 };
+        let consumed = ToMaster::Consumed { messages: 1, bytes: 171 };
         rig.router.handle(Pid(1), consumed, Bytes::new(), begin, &mut rig.out).expect("it had one");
     }
     let rate = MESSAGES as f64 / begin.elapsed().as_secs_f64();

@@ -1,0 +1,207 @@
+//! A running `hatchery run`: started in a temporary folder, stopped and checked when dropped.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    os::unix::fs::symlink,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use super::{
+    App, DEADLINE, in_time,
+    lines::Lines,
+    processes::{MARK, OsProcess, marked},
+};
+
+/// How long an orderly stop may take when a test is done.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Compiled components of all tests, so that each is compiled once. Every cluster's own home has a link
+/// to it.
+const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
+
+/// One master with all its apps and processes.
+pub(crate) struct Cluster {
+    master: Child,
+    folder: TempDir,
+    mark: String,
+    apps: Vec<String>,
+    /// What it prints for machines.
+    pub(crate) stdout: Lines,
+    /// Its log, its children's, and what guests print.
+    pub(crate) log: Lines,
+}
+
+impl Cluster {
+    /// Starts the apps and waits until they are ready.
+    pub(crate) async fn start(apps: &[App]) -> Self {
+        Self::start_with(apps, &[]).await
+    }
+
+    /// As [`Cluster::start`], with further arguments.
+    pub(crate) async fn start_with(apps: &[App], arguments: &[&str]) -> Self {
+        let mut cluster = Self::spawn(apps, arguments);
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Starts the apps, and does not wait.
+    pub(crate) fn spawn(apps: &[App], arguments: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();
+        let home = folder.path().join("home");
+        fs::create_dir_all(CACHE).unwrap();
+        fs::create_dir_all(&home).unwrap();
+        symlink(CACHE, home.join("cache")).unwrap();
+        let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+        command.arg("run");
+        for app in apps {
+            let folder = folder.path().join(&app.name);
+            fs::create_dir_all(&folder).unwrap();
+            app.write(&folder);
+            command.arg(folder);
+        }
+        command.arg("--home").arg(home).args(arguments);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
+            command.env_remove(name);
+        }
+        command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut master = command.spawn().unwrap();
+        let stdout = Lines::of(master.stdout.take().unwrap());
+        let log = Lines::of(master.stderr.take().unwrap());
+        let apps = apps.iter().map(|app| app.name.clone()).collect();
+        Self { master, folder, mark, apps, stdout, log }
+    }
+
+    /// Waits for every app's ready line.
+    pub(crate) async fn ready(&mut self) {
+        let all = in_time(2 * DEADLINE, async || {
+            self.stdout.count("ready app=") == self.apps.len() || self.master.try_wait().unwrap().is_some()
+        });
+        assert!(all.await, "not ready in time");
+        if let Some(status) = self.master.try_wait().unwrap() {
+            panic!("the master ended before it was ready ({status})");
+        }
+    }
+
+    /// An app's folder.
+    pub(crate) fn folder(&self, app: &str) -> PathBuf {
+        self.folder.path().join(app)
+    }
+
+    /// Where an app listens, from its ready line.
+    pub(crate) fn addr_of(&self, app: &str) -> SocketAddr {
+        let lines = self.stdout.with(&format!("ready app={app} addr="));
+        let [line] = lines.as_slice() else { panic!("{} ready lines of {app}", lines.len()) };
+        line.rsplit_once("addr=").unwrap().1.parse().unwrap()
+    }
+
+    /// Where the only app listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        let [app] = self.apps.as_slice() else { panic!("there are several apps") };
+        self.addr_of(app)
+    }
+
+    /// The master.
+    pub(crate) fn master(&self) -> OsProcess {
+        OsProcess { id: self.master.id().try_into().unwrap(), title: "master".to_owned() }
+    }
+
+    /// All processes of this cluster, the master included.
+    pub(crate) fn processes(&self) -> Vec<OsProcess> {
+        marked(&self.mark)
+    }
+
+    /// The agents or workers by their title's end, such as `worker probe/0`.
+    pub(crate) fn process(&self, which: &str) -> OsProcess {
+        let found = self.processes_of(which);
+        let [one] = found.as_slice() else { panic!("{} processes are `{which}`: {found:?}", found.len()) };
+        one.clone()
+    }
+
+    /// All that have this in their title.
+    pub(crate) fn processes_of(&self, which: &str) -> Vec<OsProcess> {
+        self.processes().into_iter().filter(|process| process.title.contains(which)).collect()
+    }
+
+    /// Waits until the master has ended, within a bound that the test states.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> ExitStatus {
+        let ended = in_time(deadline, async || self.master.try_wait().unwrap().is_some()).await;
+        assert!(ended, "the master has not ended within {deadline:?}");
+        self.master.try_wait().unwrap().unwrap()
+    }
+
+    /// Waits for a start that fails: an exit code other than 0, no ready line, no process left. Gives
+    /// the error, which is one.
+    pub(crate) async fn failed(&mut self) -> String {
+        let status = self.ended(2 * DEADLINE).await;
+        assert_eq!(status.code(), Some(1), "{status}");
+        assert_eq!(self.stdout.all(), "");
+        assert_eq!(self.processes(), []);
+        // The last words of its log are the error, in one line or, with a guest's backtrace, in more.
+        let log = self.log.ended().await;
+        let lines: Vec<_> = log.lines().collect();
+        let first = lines.iter().position(|line| line.starts_with("error: "));
+        let error = &lines[first.unwrap_or_else(|| panic!("no error in:\n{log}"))..];
+        let errors = lines.iter().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "not one error, but:\n{log}");
+        error.join("\n")
+    }
+
+    /// How many processes there are by title, without the master.
+    pub(crate) fn titles(&self) -> BTreeMap<String, usize> {
+        let mut titles = BTreeMap::new();
+        for process in self.processes().into_iter().filter(|p| p.id != self.master().id) {
+            *titles.entry(process.title).or_default() += 1;
+        }
+        titles
+    }
+
+    /// In order, then by force. True when order was enough.
+    fn stop(&mut self) -> bool {
+        if self.master.try_wait().unwrap().is_none() {
+            self.master().signal(Signal::SIGTERM);
+            let end = Instant::now() + STOP;
+            while self.master.try_wait().unwrap().is_none() {
+                if Instant::now() > end {
+                    self.master.kill().unwrap();
+                    self.master.wait().unwrap();
+                    return false;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let in_order = self.stop();
+        // The kernel's kill of orphans takes a moment.
+        let end = Instant::now() + Duration::from_secs(1);
+        let mut left = self.processes();
+        while !left.is_empty() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+            left = self.processes();
+        }
+        for process in &left {
+            process.signal(Signal::SIGKILL);
+        }
+        if thread::panicking() {
+            eprintln!("--- stdout\n{}--- log\n{}---", self.stdout.all(), self.log.all());
+            return;
+        }
+        let log = self.log.all();
+        assert!(in_order, "SIGTERM did not end the master within {STOP:?}\n{log}");
+        assert!(left.is_empty(), "processes survived their master: {left:?}\n{log}");
+    }
+}

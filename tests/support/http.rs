@@ -1,0 +1,215 @@
+//! HTTP clients: one connection, HTTP/1.1 or h2c, and requests on it.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    net::SocketAddr,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, channel::mpsc};
+use http::{HeaderMap, Request, Response, header};
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::de::DeserializeOwned;
+use tokio::{net::TcpStream, time::timeout};
+
+/// How long a response may take. Longer than the default `request-timeout`.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A request's body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Version {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2 without TLS, known beforehand.
+    H2,
+}
+
+/// A response, read to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        assert_eq!(self.status, 200, "{}", self.text());
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    /// Empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Why there is no whole response.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The server did not take the connection.
+    Refused(std::io::Error),
+    /// The connection was found closed before the request was written.
+    Unsent(hyper::Error),
+    /// The request was written, at least in part.
+    Unanswered(hyper::Error),
+    /// Nothing came in [`LIMIT`].
+    Late,
+}
+
+impl Broken {
+    /// Not a byte of the request was written.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unsent(_))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// An open connection.
+pub(crate) struct Connection {
+    addr: SocketAddr,
+    sender: Sender,
+}
+
+enum Sender {
+    H1(http1::SendRequest<Body>),
+    H2(http2::SendRequest<Body>),
+}
+
+impl Connection {
+    pub(crate) async fn open(addr: SocketAddr, version: Version) -> Self {
+        Self::try_open(addr, version).await.unwrap_or_else(|error| panic!("{addr}: {error}"))
+    }
+
+    pub(crate) async fn try_open(addr: SocketAddr, version: Version) -> Result<Self, Broken> {
+        let stream = TcpStream::connect(addr).await.map_err(Broken::Refused)?;
+        stream.set_nodelay(true).map_err(Broken::Refused)?;
+        let io = TokioIo::new(stream);
+        let sender = match version {
+            Version::H1 => {
+                let (sender, connection) = http1::handshake(io).await.map_err(Broken::Unsent)?;
+                tokio::spawn(connection);
+                Sender::H1(sender)
+            }
+            Version::H2 => {
+                let shaken = http2::handshake(TokioExecutor::new(), io).await;
+                let (sender, connection) = shaken.map_err(Broken::Unsent)?;
+                tokio::spawn(connection);
+                Sender::H2(sender)
+            }
+        };
+        Ok(Self { addr, sender })
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(crate) async fn begin(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Broken> {
+        let (mut parts, body) = request.into_parts();
+        let sent = match &mut self.sender {
+            Sender::H1(sender) => {
+                sender.ready().await.map_err(Broken::Unsent)?;
+                if !parts.headers.contains_key(header::HOST) {
+                    parts.headers.insert(header::HOST, self.addr.to_string().parse().unwrap());
+                }
+                timeout(LIMIT, sender.try_send_request(Request::from_parts(parts, body))).await.map(|sent| {
+                    // Given back means that not a byte of it was written.
+                    sent.map_err(|mut error| match error.take_message() {
+                        Some(_) => Broken::Unsent(error.into_error()),
+                        None => Broken::Unanswered(error.into_error()),
+                    })
+                })
+            }
+            Sender::H2(sender) => {
+                sender.ready().await.map_err(Broken::Unsent)?;
+                parts.uri = format!("http://{}{}", self.addr, parts.uri).parse().unwrap();
+                let sent = sender.send_request(Request::from_parts(parts, body));
+                timeout(LIMIT, sent).await.map(|sent| sent.map_err(Broken::Unanswered))
+            }
+        };
+        sent.unwrap_or(Err(Broken::Late))
+    }
+
+    /// Sends a request and reads its response to the end.
+    pub(crate) async fn try_send(&mut self, request: Request<Body>) -> Result<Reply, Broken> {
+        let response = self.begin(request).await?;
+        timeout(LIMIT, read(response)).await.unwrap_or(Err(Broken::Late))
+    }
+
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Reply {
+        let what = format!("{} {}", request.method(), request.uri());
+        self.try_send(request).await.unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Reply {
+        self.send(request("GET", path, empty())).await
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Reply, Broken> {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(Broken::Unanswered)?;
+    Ok(Reply {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        trailers: body.trailers().cloned().unwrap_or_default(),
+        body: body.to_bytes(),
+    })
+}
+
+pub(crate) fn request(method: &str, path: &str, body: Body) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(body).unwrap()
+}
+
+pub(crate) fn empty() -> Body {
+    Empty::new().boxed_unsync()
+}
+
+pub(crate) fn full(data: impl Into<Bytes>) -> Body {
+    Full::new(data.into()).boxed_unsync()
+}
+
+/// A body of what is put into the other end, until that is dropped. `bound` chunks may wait.
+pub(crate) fn streamed(bound: usize) -> (mpsc::Sender<Frame<Bytes>>, Body) {
+    let (sender, frames) = mpsc::channel(bound);
+    (sender, StreamBody::new(frames.map(Ok)).boxed_unsync())
+}
+
+/// `GET` on a connection of its own.
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> Reply {
+    try_get(addr, path).await.unwrap_or_else(|error| panic!("GET {path}: {error}"))
+}
+
+pub(crate) async fn try_get(addr: SocketAddr, path: &str) -> Result<Reply, Broken> {
+    let mut connection = Connection::try_open(addr, Version::H1).await?;
+    connection.try_send(request("GET", path, empty())).await
+}
+
+/// `POST` on a connection of its own.
+pub(crate) async fn post(addr: SocketAddr, path: &str, data: impl Into<Bytes>) -> Reply {
+    Connection::open(addr, Version::H1).await.send(request("POST", path, full(data))).await
+}
+
+/// `PUT` on a connection of its own.
+pub(crate) async fn put(addr: SocketAddr, path: &str, data: impl Into<Bytes>) -> Reply {
+    Connection::open(addr, Version::H1).await.send(request("PUT", path, full(data))).await
+}

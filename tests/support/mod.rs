@@ -1,0 +1,21 @@
+//! What the end-to-end tests drive Hatchery with: the real binary in a temporary folder, HTTP clients,
+//! and the probe, a guest that does what it is told (`guests/fixtures/probe`).
+//!
+//! Nothing here sleeps and hopes: every wait is a poll with a deadline.
+
+mod app;
+mod cluster;
+mod guest;
+mod http;
+mod lines;
+mod probe;
+mod processes;
+mod wait;
+
+pub(crate) use app::App;
+pub(crate) use cluster::Cluster;
+pub(crate) use guest::Guest;
+pub(crate) use http::{Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get};
+pub(crate) use probe::{Entry, Probe, Sent};
+pub(crate) use processes::gone;
+pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

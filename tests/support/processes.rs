@@ -1,0 +1,80 @@
+//! The operating system's view of a cluster's processes, from `/proc`.
+//!
+//! Each process of a cluster has the mark of its cluster in its environment: the test gives it to the
+//! master, and what begins with `HATCHERY_` is handed on to every child. So one is found wherever it is
+//! in the tree of processes, also when its master is gone.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::in_time;
+
+/// The mark's variable.
+pub(super) const MARK: &str = "HATCHERY_E2E";
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OsProcess {
+    pub(crate) id: i32,
+    /// As `ps` shows it: `hatchery: worker cache/0`.
+    pub(crate) title: String,
+}
+
+impl OsProcess {
+    /// Sends it a signal, if it is still there.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // Gone is fine: that is what most signals are for.
+        let _ = kill(Pid::from_raw(self.id), signal);
+    }
+
+    /// Is it there, and no zombie?
+    pub(crate) fn lives(&self) -> bool {
+        fs::read_to_string(self.file("stat"))
+            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
+    }
+
+    /// The most memory it ever had, in KiB (`VmHWM`).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(self.file("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The CPU time that it has spent, in ticks of 10 ms.
+    pub(crate) fn spent(&self) -> u64 {
+        let stat = fs::read_to_string(self.file("stat")).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        // `utime` and `stime` of proc(5), after the name.
+        fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.id))
+    }
+}
+
+/// All that have this mark, zombies excepted (theirs is gone).
+pub(super) fn marked(mark: &str) -> Vec<OsProcess> {
+    let variable = format!("{MARK}={mark}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // What ends meanwhile, or is another user's, can't be read.
+        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
+        if environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes()) {
+            let title = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let title = title.split(|byte| *byte == 0).next().unwrap_or_default();
+            found.push(OsProcess { id, title: String::from_utf8_lossy(title).into_owned() });
+        }
+    }
+    found
+}
+
+/// Waits until none of these lives; false when one still does at the deadline.
+pub(crate) async fn gone(processes: &[OsProcess], deadline: Duration) -> bool {
+    in_time(deadline, async || !processes.iter().any(OsProcess::lives)).await
+}
