@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let done = inherit::init().map_err(Into::into).and_then(|()| Cli::parse().execute());
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             match error.downcast_ref::<ManifestErrors>() {
                 // Its own layout, with the places in the files.

@@ -8,8 +8,11 @@ use super::timers::Timers;
 use crate::{
     child::{Child, Event, Instance, load},
     cluster::Role,
-    host::{Handle, Job, Purpose},
+    host::{Handle, Job, Purpose, Requests},
 };
+
+/// An agent answers no HTTP.
+const NO_REQUESTS: Requests = Requests { concurrency: 0, queued: 0 };
 
 /// Lives until the master says stop, or the guest can't go on.
 ///
@@ -28,7 +31,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Option<(Instance, Handle)>> 
     let app = &child.boot.app;
     let Some(agent) = &app.agent else { return Ok(None) };
     let guest = load(Purpose::Resident)?;
-    let (mut instance, handle) = Instance::new(app, &agent.component, &guest, &child.cluster);
+    let (mut instance, handle) = Instance::new(app, &agent.component, &guest, &child.cluster, NO_REQUESTS);
     child.inbox.deliver_to(handle.clone(), guest);
     child.inbox.while_starting(instance.start()).await?;
     Ok(Some((instance, handle)))

@@ -18,6 +18,9 @@ use crate::{
     manifest::{RunOn, Schedule},
 };
 
+/// The most runs of an app that have not ended.
+const MAX_RUNS: usize = 1024;
+
 /// An app's schedules on their clocks.
 pub(super) struct Timers {
     schedules: Vec<Schedule>,
@@ -104,6 +107,13 @@ impl Timers {
     fn begin(&mut self, due: Vec<Due>) {
         for due in due {
             match due {
+                Due::Run(index) if self.runs.len() >= MAX_RUNS => {
+                    if let Some(scheduler) = &mut self.scheduler {
+                        scheduler.ended(index);
+                    }
+                    let name = &self.schedules[index].name;
+                    tracing::error!(target: "schedule", "{name}: left out, since {MAX_RUNS} runs have not ended");
+                }
                 Due::Run(index) => self.run(index),
                 Due::Skipped(index) => {
                     let name = &self.schedules[index].name;
@@ -129,6 +139,7 @@ impl Timers {
 
     fn run_here(&self, run: RunId, name: String, payload: Option<String>) {
         let (reply, ended) = oneshot::channel();
+        // The manifest has no schedule on an agent without a component.
         if let Some(guest) = &self.guest {
             guest.send(Job::Task { name, payload: payload.map(Bytes::from), reply });
         }

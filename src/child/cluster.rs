@@ -66,9 +66,18 @@ impl Cluster {
 
     /// The same, with data.
     pub fn tell_with(&self, frame: &ToMaster, data: &[u8]) {
-        if self.sender.send_control(frame, data).is_err() {
-            tracing::error!("the queue to the master is full of control frames");
+        if let Err(error) = self.sender.send_control(frame, data) {
+            tracing::error!("cannot tell the master: {error}");
         }
+    }
+
+    /// An answer that may be sent.
+    pub(super) fn fitting(&self, answer: Bytes) -> Result<Bytes, AskError> {
+        if answer.len() <= self.message_size {
+            return Ok(answer);
+        }
+        let (has, most) = (answer.len(), self.message_size);
+        Err(AskError::Failed(format!("the answer has {has} bytes, and `message-size` allows {most}")))
     }
 
     /// Waits until all that was sent is with the master.
@@ -109,11 +118,6 @@ impl Cluster {
         let action = Action::try_from(action).map_err(|why| AskError::InvalidAction(why.to_string()))?;
         if data.len() > self.message_size {
             return Err(AskError::TooLarge(self.message_size as u64));
-        }
-        if let AskTarget::Pid(pid) = to
-            && !self.knows(pid)
-        {
-            return Err(AskError::NoSuchProcess);
         }
         let timeout = if timeout.is_zero() { self.longest_ask } else { timeout.min(self.longest_ask) };
         let open = self.asks.open().ok_or(AskError::Overloaded)?;

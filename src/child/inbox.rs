@@ -1,6 +1,6 @@
 //! What the master sends, given to whom it is for.
 
-use std::{process, sync::Arc};
+use std::{process, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -95,8 +95,8 @@ impl Inbox {
                     _ => self.cluster.consumed(message.queued_bytes()),
                 }
             }
-            ToChild::Question { question, sender, action, timeout: _ } => {
-                self.question(question, Message { action, data, sender });
+            ToChild::Question { question, sender, action, timeout } => {
+                self.question(question, Message { action, data, sender }, timeout);
             }
             ToChild::Asked { ask, pids } => self.cluster.heard(ask, Heard::Asked(pids)),
             ToChild::Answered { ask, pid, outcome } => {
@@ -117,9 +117,10 @@ impl Inbox {
         }
     }
 
-    fn question(&self, id: QuestionId, question: Message) {
+    fn question(&self, id: QuestionId, question: Message, timeout: Duration) {
         let cluster = self.cluster.clone();
         let answer = move |outcome: Result<Bytes, AskError>| {
+            let outcome = outcome.and_then(|data| cluster.fitting(data));
             let data = outcome.clone().unwrap_or_default();
             cluster.tell_with(&ToMaster::Answer { question: id, outcome: outcome.map(|_| ()) }, &data);
         };
@@ -135,18 +136,25 @@ impl Inbox {
         handle.send(Job::Question { question, reply });
         tokio::spawn(async move {
             let ended = || Err(AskError::Failed("the instance ended before it answered".to_owned()));
-            answer(answered.await.unwrap_or_else(|_| ended()));
+            // Past it nobody waits; a question that the guest has not begun is then left out.
+            match tokio::time::timeout(timeout, answered).await {
+                Ok(answered) => answer(answered.unwrap_or_else(|_| ended())),
+                Err(_) => answer(Err(AskError::Timeout)),
+            }
         });
     }
 
     fn task(&self, run: RunId, name: String, payload: Option<Bytes>) {
         let cluster = self.cluster.clone();
+        let Some((handle, _)) = &self.guest else {
+            let result = Err("the process has no component to run it".to_owned());
+            return cluster.tell(&ToMaster::TaskDone { run, elapsed: Duration::ZERO, result });
+        };
         let (reply, ended) = tokio::sync::oneshot::channel();
-        // Without an instance the reply is dropped here, which says so.
-        self.job(Job::Task { name, payload, reply });
+        handle.send(Job::Task { name, payload, reply });
         tokio::spawn(async move {
             let (elapsed, result) = ended.await.unwrap_or_else(|_| {
-                (std::time::Duration::ZERO, Err("the instance ended before the task did".to_owned()))
+                (Duration::ZERO, Err("the instance ended before the task did".to_owned()))
             });
             cluster.tell(&ToMaster::TaskDone { run, elapsed, result });
         });

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Cluster;
 use crate::{
-    host::{Ended, Guest, Handle, Resident, Settings},
+    host::{Ended, Guest, Handle, Requests, Resident, Settings},
     manifest::{App, Component},
 };
 
@@ -17,9 +17,15 @@ pub struct Instance {
 impl Instance {
     /// Nothing is called yet.
     #[must_use]
-    pub fn new(app: &App, component: &Component, guest: &Arc<Guest>, cluster: &Arc<Cluster>) -> (Self, Handle) {
+    pub fn new(
+        app: &App,
+        component: &Component,
+        guest: &Arc<Guest>,
+        cluster: &Arc<Cluster>,
+        requests: Requests,
+    ) -> (Self, Handle) {
         let settings = settings(app, component, cluster);
-        let (resident, handle) = Resident::new(guest.clone(), settings);
+        let (resident, handle) = Resident::new(guest.clone(), settings, requests);
         (Self { resident, start_timeout: app.limits.start_timeout }, handle)
     }
 

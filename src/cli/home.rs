@@ -2,11 +2,13 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+
+use crate::sys::user;
 
 /// `--home`.
 #[derive(Debug, clap::Args)]
@@ -36,11 +38,21 @@ fn state_folder() -> Option<PathBuf> {
     Some(state.join("hatchery"))
 }
 
+/// For this user alone: who can write to the compile cache decides what code runs.
 fn create(folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
     match fs::DirBuilder::new().recursive(true).mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("cannot make the folder {}", folder.display()))
+            return Err(error).with_context(|| format!("cannot make the folder {shown}"));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    let found = fs::metadata(folder).with_context(|| format!("cannot look at the folder {shown}"))?;
+    if found.uid() != user::effective() {
+        bail!("the folder {shown} belongs to another user; use --home FOLDER with one of your own");
+    }
+    if found.mode() & 0o022 != 0 {
+        bail!("others can write to the folder {shown}, and so could decide what code runs; run: chmod go-w {shown}");
+    }
+    Ok(())
 }

@@ -6,6 +6,8 @@ mod home;
 mod options;
 mod run;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -48,15 +50,22 @@ enum Verb {
     Compiler { master: i32 },
 }
 
+impl Verb {
+    fn is_child(&self) -> bool {
+        matches!(self, Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. })
+    }
+}
+
 impl Cli {
-    /// Does what was asked, to its end.
+    /// Does what was asked, to its end. A child says in the log why it failed.
     ///
     /// # Errors
     ///
     /// Why it could not be done, for the user.
-    pub fn execute(self) -> anyhow::Result<()> {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::init(self.log_format, self.log_level);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let is_child = self.verb.is_child();
         let result = runtime.block_on(async {
             match self.verb {
                 Verb::Run(run) => run.execute().await,
@@ -69,6 +78,13 @@ impl Cli {
         });
         // A guest's blocking call into the file system must not hold up the end.
         runtime.shutdown_background();
-        result
+        match result {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) if is_child => {
+                tracing::error!("ends: {error:#}");
+                Ok(ExitCode::FAILURE)
+            }
+            Err(error) => Err(error),
+        }
     }
 }

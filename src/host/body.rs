@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::oneshot;
 use wasmtime::{
     StoreContextMut,
     component::{
@@ -39,12 +40,30 @@ const CHUNK: usize = 64 * 1024;
 /// What a response's body is made of.
 pub enum ResponseBody {
     /// From the guest.
-    Guest(UnsyncBoxBody<Bytes, Error>),
+    Guest {
+        /// The guest's.
+        body: UnsyncBoxBody<Bytes, Error>,
+        /// Dropped with it.
+        gone: Option<oneshot::Sender<()>>,
+    },
     /// The host's own.
     Full(Option<Bytes>),
 }
 
 impl ResponseBody {
+    /// A guest's, of whatever type.
+    pub(super) fn guest(body: impl Body<Data = Bytes, Error = Error> + Send + 'static) -> Self {
+        Self::Guest { body: UnsyncBoxBody::new(body), gone: None }
+    }
+
+    /// Its receiver hears when this body has been sent, or given up.
+    pub(super) fn until_gone(mut self, sender: oneshot::Sender<()>) -> Self {
+        if let Self::Guest { gone, .. } = &mut self {
+            *gone = Some(sender);
+        }
+        self
+    }
+
     /// The host's own text.
     pub fn text(text: impl Into<Bytes>) -> Self {
         Self::Full(Some(text.into()))
@@ -60,21 +79,21 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
-            Self::Guest(body) => Pin::new(body).poll_frame(cx),
+            Self::Guest { body, .. } => Pin::new(body).poll_frame(cx),
             Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Guest(body) => body.is_end_stream(),
+            Self::Guest { body, .. } => body.is_end_stream(),
             Self::Full(text) => text.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Guest(body) => body.size_hint(),
+            Self::Guest { body, .. } => body.size_hint(),
             Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use wasmtime::component::Accessor;
 
 use super::{
-    Job, Messenger,
+    Failure, IncomingRequest, Job, Messenger, Reply, Response,
     guest::{Exports, Http, Version},
     http::{self, InFlight},
     store::State,
@@ -43,7 +43,27 @@ impl Calls {
     ///
     /// A trap. The guest's own error is the inner one.
     pub(super) async fn start(&self, accessor: &Accessor<State>) -> wasmtime::Result<Result<(), String>> {
-        Ok(call!(self.exports.lifecycle, accessor, call_start()).unwrap_or(Ok(())))
+        Ok(call!(self.exports.lifecycle, accessor, call_start()).unwrap_or(Ok(())).map_err(cut))
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// A trap, after which the instance is beyond use.
+    pub(super) async fn serve(
+        &self,
+        accessor: &Accessor<State>,
+        request: IncomingRequest,
+        reply: Reply<Result<Response, Failure>>,
+    ) -> wasmtime::Result<()> {
+        match &self.http {
+            Some(http) => http::call(accessor, http, request, &self.in_flight, reply).await,
+            None => {
+                let _ = reply.send(Err(Failure::NoResponse("the component answers no HTTP".to_owned())));
+                Ok(())
+            }
+        }
     }
 
     /// Does one job.
@@ -53,12 +73,6 @@ impl Calls {
     /// A trap, after which the instance is beyond use.
     pub(super) async fn run(&self, accessor: &Accessor<State>, job: Job) -> wasmtime::Result<()> {
         match job {
-            Job::Http { request, reply } => match &self.http {
-                Some(http) => http::call(accessor, http, request, &self.in_flight, reply).await?,
-                None => {
-                    let _ = reply.send(Err(http::Failure::NoResponse("the component answers no HTTP".into())));
-                }
-            },
             Job::ClusterReady => {
                 call!(self.exports.lifecycle, accessor, call_cluster_ready());
             }
@@ -79,11 +93,13 @@ impl Calls {
                 call!(self.exports.receiver, accessor, call_on_message(message.into()));
                 drop(taken);
             }
+            // Nobody waits for the answer any more.
+            Job::Question { reply, .. } if reply.is_closed() => {}
             Job::Question { question, reply } => {
                 let answer = call!(self.exports.responder, accessor, call_on_request(question.into()));
                 let _ = reply.send(match answer {
                     Some(Ok(data)) => Ok(Bytes::from(data)),
-                    Some(Err(why)) => Err(AskError::Failed(why)),
+                    Some(Err(why)) => Err(AskError::Failed(cut(why))),
                     None => Err(AskError::NoResponder),
                 });
             }
@@ -91,7 +107,7 @@ impl Calls {
                 let begun = Instant::now();
                 let payload = payload.map(Vec::from);
                 let result = call!(self.exports.task, accessor, call_run(name, payload));
-                let result = result.unwrap_or_else(|| Err("the component exports no task".to_owned()));
+                let result = result.unwrap_or_else(|| Err("the component exports no task".to_owned())).map_err(cut);
                 let _ = reply.send((begun.elapsed(), result));
             }
             Job::Stop => {
@@ -100,6 +116,14 @@ impl Calls {
         }
         Ok(())
     }
+}
+
+/// The most bytes of a guest's own words about a failure.
+const MAX_WHY: usize = 4 * 1024;
+
+fn cut(mut why: String) -> String {
+    why.truncate(why.floor_char_boundary(MAX_WHY));
+    why
 }
 
 /// Gives a message's room in the queue back, however its call ends.

@@ -127,3 +127,22 @@ impl Spin {
         self.0.ticks.fetch_add(1, Relaxed) + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_add_up_until_the_guest_awaits() {
+        let spin = Spin::default();
+        spin.polled();
+        assert_eq!((spin.tick(), spin.tick()), (1, 2));
+        // The tick ended that poll.
+        spin.polled();
+        assert_eq!(spin.tick(), 3);
+        spin.polled();
+        // Something else did.
+        spin.polled();
+        assert_eq!(spin.tick(), 1);
+    }
+}

@@ -168,7 +168,7 @@ impl Entry {
     fn key(&self) -> anyhow::Result<[u8; KEY]> {
         let file = self.folder.join("key");
         match fs::read(&file) {
-            Ok(bytes) => return bytes.as_slice().try_into().context("the cache's key is damaged"),
+            Ok(bytes) => return whole(&bytes, &file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
@@ -180,11 +180,15 @@ impl Entry {
             Ok(_) => Ok(key),
             // Another compiler was faster; its key counts.
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                fs::read(&file)?.as_slice().try_into().context("the cache's key is damaged")
+                whole(&fs::read(&file)?, &file)
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn whole(key: &[u8], file: &Path) -> anyhow::Result<[u8; KEY]> {
+    key.try_into().with_context(|| format!("{} is damaged; remove it", file.display()))
 }
 
 fn private() -> fs::Permissions {

@@ -15,6 +15,7 @@ use super::{
     bindings::{v02, v03},
     clock::Spin,
     linker::linker,
+    resident::clocked,
     store::{State, store},
 };
 
@@ -227,11 +228,8 @@ impl Guest {
     pub(super) async fn instantiate(&self, settings: &Settings) -> anyhow::Result<Live> {
         let spin = Spin::default();
         let mut store = store(&self.engine, settings, spin.clone())?;
-        let instance = {
-            let _running = self.engine.clock.enter();
-            let instance = self.pre.instantiate_async(&mut store).await;
-            instance.map_err(anyhow::Error::from).context("cannot instantiate the component")?
-        };
+        let instance = clocked(&self.engine.clock, &spin, self.pre.instantiate_async(&mut store)).await;
+        let instance = instance.map_err(anyhow::Error::from).context("cannot instantiate the component")?;
         let http = match &self.http {
             Some(Version::V02(indices)) => Some(Version::V02(indices.load(&mut store, &instance)?)),
             Some(Version::V03(indices)) => Some(Version::V03(indices.load(&mut store, &instance)?)),

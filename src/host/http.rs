@@ -3,14 +3,23 @@
 //! Replies are kept outside the call, in [`InFlight`], because a trap ends all of a store's calls
 //! at once: only the store can then tell which of them it was.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use http::{header, uri};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use slab::Slab;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, GuestTaskId};
-use wasmtime_wasi_http::{FieldMap, WasiHttpView as _, p2, p3};
+use wasmtime_wasi_http::{Error, FieldMap, WasiHttpView as _, p2, p3};
 
 use super::{
     ResponseBody,
@@ -130,7 +139,7 @@ async fn call_p3(
                 let response = store.data_mut().table.delete(response)?;
                 response.into_http(store, processed)
             })?;
-            Ok(response.map(ResponseBody::Guest))
+            Ok(response.map(|body| ResponseBody::Guest { body, gone: None }))
         }
         Err(code) => Err(Failure::NoResponse(format!("{code:?}"))),
     };
@@ -153,12 +162,13 @@ async fn call_p2(
     let request = http::Request::from_parts(parts, body);
     // The response may be set while the call runs, so that its body can stream.
     let key = Arc::new(Mutex::new(None));
+    let unfinished = Unfinished::default();
     let call = accessor.with(|mut store| {
-        let (replies, key) = (in_flight.clone(), key.clone());
+        let (replies, key, cut) = (in_flight.clone(), key.clone(), unfinished.cut.clone());
         let mut http = store.data_mut().http();
         let out = http.new_response_outparam_from_callback(move |result| {
             let result = result
-                .map(|response| response.map(ResponseBody::Guest))
+                .map(|response| response.map(|body| ResponseBody::guest(Uncut { body, cut })))
                 .map_err(|code| Failure::NoResponse(format!("{code:?}")));
             if let Some(key) = take(&key) {
                 replies.end(key, result);
@@ -170,10 +180,65 @@ async fn call_p2(
     let begun = in_flight.begin(call.task(), reply);
     *key.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
     handler.func_handle().finish_call_concurrent(accessor, call).await?;
+    unfinished.finished();
     if let Some(key) = take(&key) {
         in_flight.end(key, Err(Failure::NoResponse("the handler returned without setting one".to_owned())));
     }
     Ok(())
+}
+
+/// A call that is dropped before its end: its response's body is then not whole, though to
+/// wasmtime-wasi-http it looks as if the guest had finished it.
+#[derive(Default)]
+struct Unfinished {
+    cut: Arc<AtomicBool>,
+    finished: bool,
+}
+
+impl Unfinished {
+    fn finished(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.cut.store(true, Relaxed);
+        }
+    }
+}
+
+/// A WASI 0.2 body that fails, rather than ends, when its call was cut off.
+struct Uncut<B> {
+    body: B,
+    cut: Arc<AtomicBool>,
+}
+
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for Uncut<B> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(None) if self.cut.load(Relaxed) => {
+                let why = "the guest ended before its response did".to_owned();
+                Poll::Ready(Some(Err(Error::InternalError(Some(why)))))
+            }
+            polled => polled,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn take(key: &Mutex<Option<usize>>) -> Option<usize> {

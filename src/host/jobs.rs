@@ -5,7 +5,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Failure, IncomingRequest, Response};
 use crate::cluster::{Action, AskError, Process, Sender};
 
 /// Where a result goes. Dropped unused when the instance ends first.
@@ -32,13 +31,6 @@ impl Message {
 
 /// One call of the guest. Those that it does not export end at once.
 pub enum Job {
-    /// A request.
-    Http {
-        /// What came in.
-        request: IncomingRequest,
-        /// Where the response goes.
-        reply: Reply<Result<Response, Failure>>,
-    },
     /// `lifecycle.cluster-ready`.
     ClusterReady,
     /// `lifecycle.processes-changed`.

@@ -1,61 +1,110 @@
 //! A fresh instance for each request, from the pool. Nothing is shared between two of them, and no
 //! lifecycle function is called.
+//!
+//! ```text
+//!   request ── waits for a free instance ── head within `request-timeout` ── body ── the guest's rest
+//!                                                                              └── then LINGER at most
+//! ```
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{sleep, timeout},
+};
 
 use super::{
-    Failure, Guest, IncomingRequest, Response, Settings,
+    Busy, Failure, Guest, IncomingRequest, Requests, Response, Settings,
+    gate::Gate,
     guest::Live,
     http::{self, InFlight},
     resident::{call_stack, clocked},
 };
 
+/// How long a guest may go on once its response has been sent, or its client has gone.
+const LINGER: Duration = Duration::from_secs(30);
+
+type Reply = oneshot::Sender<Result<Response, Failure>>;
+
 /// Serves requests, each by an instance of its own.
 pub struct PerRequest {
     guest: Arc<Guest>,
     settings: Settings,
+    gate: Gate,
     instances: Arc<Semaphore>,
     timeout: Duration,
 }
 
 impl PerRequest {
-    /// At most `instances` at once, each for `timeout` at the most; the rest wait.
+    /// `timeout` is from the request to the head of its response.
     #[must_use]
-    pub fn new(guest: Arc<Guest>, settings: Settings, instances: usize, timeout: Duration) -> Self {
-        let instances = Arc::new(Semaphore::new(instances.min(Semaphore::MAX_PERMITS)));
-        Self { guest, settings, instances, timeout }
+    pub fn new(guest: Arc<Guest>, settings: Settings, requests: Requests, timeout: Duration) -> Self {
+        let instances = Arc::new(Semaphore::new(requests.concurrency.min(Semaphore::MAX_PERMITS)));
+        Self { guest, settings, gate: Gate::new(requests), instances, timeout }
     }
 
     /// Begins a request. Its instance lives until the guest is done, which may be after the response
     /// has been given.
-    pub fn serve(&self, request: IncomingRequest, reply: oneshot::Sender<Result<Response, Failure>>) {
+    ///
+    /// # Errors
+    ///
+    /// When as many are in hand as may be.
+    pub fn serve(&self, request: IncomingRequest, mut reply: Reply) -> Result<(), Busy> {
+        let pass = self.gate.enter().ok_or(Busy)?;
         let (guest, settings, instances) =
             (self.guest.clone(), self.settings.clone(), self.instances.clone());
-        let timeout = self.timeout;
+        let limit = self.timeout;
         tokio::spawn(async move {
-            let Ok(_permit) = instances.acquire_owned().await else { return };
-            match tokio::time::timeout(timeout, serve(&guest, &settings, request, reply)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("a request's instance failed: {error:#}"),
-                Err(_) => tracing::warn!(
-                    "a request's instance was ended after {} (`request-timeout`)",
-                    humantime::format_duration(timeout)
-                ),
+            let _in_hand = pass;
+            let permit = tokio::select! {
+                permit = instances.acquire_owned() => permit,
+                () = reply.closed() => return,
+            };
+            let Ok(_permit) = permit else { return };
+            let (head, got) = oneshot::channel();
+            let overdue = tokio::spawn(answer(got, reply, limit));
+            tokio::select! {
+                biased;
+                done = serve(&guest, &settings, request, head) => match done {
+                    Ok(()) => {}
+                    Err(error) => tracing::error!("a request's instance failed: {error:#}"),
+                },
+                _ = overdue => tracing::warn!("a request's instance was ended, since its guest did not end"),
             }
         });
+        Ok(())
     }
+}
+
+/// Hands the response on. Returns when the instance has had its time.
+async fn answer(got: oneshot::Receiver<Result<Response, Failure>>, reply: Reply, limit: Duration) {
+    let Ok(Ok(result)) = timeout(limit, got).await else { return };
+    let (body_gone, gone) = oneshot::channel::<()>();
+    let result = result.map(|response| response.map(|body| body.until_gone(body_gone)));
+    if reply.send(result).is_ok() {
+        // Never sent: it is dropped with the body.
+        let _ = gone.await;
+    }
+    sleep(LINGER).await;
 }
 
 async fn serve(
     guest: &Guest,
     settings: &Settings,
     request: IncomingRequest,
-    reply: oneshot::Sender<Result<Response, Failure>>,
+    reply: Reply,
 ) -> anyhow::Result<()> {
-    let Live { mut store, spin, http, exports: _ } = guest.instantiate(settings).await?;
-    let Some(http) = http else { return Ok(()) };
+    let Live { mut store, spin, http, exports: _ } = match guest.instantiate(settings).await {
+        Ok(live) => live,
+        Err(error) => {
+            let _ = reply.send(Err(Failure::Trapped));
+            return Err(error);
+        }
+    };
+    let Some(http) = http else {
+        let _ = reply.send(Err(Failure::NoResponse("the component answers no HTTP".to_owned())));
+        return Ok(());
+    };
     let in_flight = InFlight::default();
     let called = store.run_concurrent(async |accessor| {
         http::call(accessor, &http, request, &in_flight, reply).await?;

@@ -7,23 +7,23 @@
 //!
 //! Who owns it calls `start`, then `run`; after a trap again `start`. Jobs that wait stay queued.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+
+use futures::{
+    FutureExt as _,
+    stream::{FuturesUnordered, StreamExt as _},
+};
+use wasmtime::{
+    Store,
+    component::{Accessor, GuestTaskId},
 };
 
-use futures::stream::{FuturesUnordered, StreamExt as _};
-use tokio::sync::{Notify, mpsc};
-use wasmtime::{Store, component::GuestTaskId};
-
 use super::{
-    Guest, Job, Settings,
+    Guest, Handle, Job, Requests, Settings, Wasi,
     calls::Calls,
     clock::{Clock, Spin},
     guest::Live,
+    handle::{Queues, Request},
     http::InFlight,
     store::State,
 };
@@ -35,32 +35,10 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 pub struct Resident {
     guest: Arc<Guest>,
     settings: Settings,
-    jobs: mpsc::UnboundedReceiver<Job>,
-    given_up: Arc<Notify>,
+    /// Requests that are in the guest at once.
+    concurrency: usize,
+    queues: Queues,
     live: Option<(Store<State>, Spin, Calls)>,
-}
-
-/// How others reach a resident instance, across its replacements. Cheap to clone.
-#[derive(Clone)]
-pub struct Handle {
-    jobs: mpsc::UnboundedSender<Job>,
-    given_up: Arc<Notify>,
-}
-
-impl Handle {
-    /// Queues a job. When the instance has ended for good, the job's reply is dropped.
-    ///
-    /// There is no bound here: requests are bounded by the worker's gate, messages by the master's
-    /// count of what was not yet consumed, questions by their askers' bounds.
-    pub fn send(&self, job: Job) {
-        let _ = self.jobs.send(job);
-    }
-
-    /// Ends the instance that runs now, as if it had trapped: it waits for something that does not
-    /// come, and nothing else can run in it.
-    pub fn give_up(&self) {
-        self.given_up.notify_one();
-    }
 }
 
 /// How [`Resident::run`] ended.
@@ -75,11 +53,14 @@ pub enum Ended {
 impl Resident {
     /// Makes nothing yet: see [`Resident::start`].
     #[must_use]
-    pub fn new(guest: Arc<Guest>, settings: Settings) -> (Self, Handle) {
-        let (sender, jobs) = mpsc::unbounded_channel();
-        let given_up = Arc::new(Notify::new());
-        let handle = Handle { jobs: sender, given_up: given_up.clone() };
-        (Self { guest, settings, jobs, given_up, live: None }, handle)
+    pub fn new(guest: Arc<Guest>, settings: Settings, requests: Requests) -> (Self, Handle) {
+        let (handle, queues) = Handle::new(requests);
+        let concurrency = match guest.wasi() {
+            // It can't be entered while a call waits.
+            Wasi::P2 => 1,
+            Wasi::P3 => requests.concurrency,
+        };
+        (Self { guest, settings, concurrency, queues, live: None }, handle)
     }
 
     /// Makes a fresh instance and calls its `lifecycle.start`.
@@ -120,47 +101,109 @@ impl Resident {
         let Some((mut store, spin, calls)) = self.live.take() else {
             return Ended::Trapped(anyhow::anyhow!("the instance was not started"));
         };
-        let jobs = &mut self.jobs;
+        let Queues { jobs, requests, progress, given_up } = &mut self.queues;
+        // Both were about an instance that is no more.
+        progress.made();
+        let _ = given_up.notified().now_or_never();
+        let (serial, concurrency) = (self.guest.wasi() == Wasi::P2, self.concurrency);
+        let mut stopping = false;
         let done = store.run_concurrent(async |accessor| {
             let mut running = FuturesUnordered::new();
-            let stopping = poll_fn(|cx| {
+            let mut in_guest = 0;
+            // Whose turn it is where only one call may be under way.
+            let mut requests_first = false;
+            poll_fn(|cx| {
                 spin.reset();
                 loop {
                     match running.poll_next_unpin(cx) {
-                        Poll::Ready(Some(Err(trap))) => return Poll::Ready(Err(trap)),
-                        Poll::Ready(Some(Ok(()))) => continue,
+                        Poll::Ready(Some(ended)) => {
+                            match ended {
+                                Ok(Kind::Request) => in_guest -= 1,
+                                Ok(Kind::Job) => {}
+                                Err(trap) => return Poll::Ready(Err(trap)),
+                            }
+                            progress.made();
+                            continue;
+                        }
                         Poll::Ready(None) | Poll::Pending => {}
                     }
-                    match jobs.poll_recv(cx) {
-                        Poll::Ready(Some(Job::Stop) | None) => return Poll::Ready(wasmtime::error::Ok(())),
-                        Poll::Ready(Some(job)) => running.push(calls.run(accessor, job)),
-                        Poll::Pending => return Poll::Pending,
+                    if serial && !running.is_empty() {
+                        return Poll::Pending;
+                    }
+                    requests_first = serial && !requests_first;
+                    if !requests_first {
+                        match jobs.poll_recv(cx) {
+                            Poll::Ready(Some(Job::Stop) | None) => return Poll::Ready(wasmtime::error::Ok(())),
+                            Poll::Ready(Some(job)) => {
+                                running.push(call(&calls, accessor, Call::Job(job)));
+                                continue;
+                            }
+                            Poll::Pending => {}
+                        }
+                    }
+                    if in_guest < concurrency {
+                        match requests.poll_recv(cx) {
+                            // Its client has gone.
+                            Poll::Ready(Some(request)) if request.reply.is_closed() => continue,
+                            Poll::Ready(Some(request)) => {
+                                in_guest += 1;
+                                running.push(call(&calls, accessor, Call::Request(request)));
+                                continue;
+                            }
+                            Poll::Ready(None) | Poll::Pending => {}
+                        }
+                    }
+                    if !requests_first {
+                        return Poll::Pending;
                     }
                 }
-            });
-            stopping.await?;
-            let rest = async { while running.next().await.transpose()?.is_some() {} wasmtime::error::Ok(()) };
-            let (stopped, rest) = futures::future::join(
-                calls.run(accessor, Job::Stop),
-                tokio::time::timeout(STOP_GRACE, rest),
-            )
-            .await;
+            })
+            .await?;
+            stopping = true;
+            let rest = async {
+                while let Some(ended) = running.next().await {
+                    ended?;
+                }
+                wasmtime::error::Ok(())
+            };
+            let (stopped, rest) =
+                futures::future::join(calls.run(accessor, Job::Stop), tokio::time::timeout(STOP_GRACE, rest)).await;
             stopped?;
             rest.unwrap_or(Ok(()))
         });
         let done = clocked(&self.guest.engine.clock, &spin, done);
         let ended = tokio::select! {
             ended = done => ended.and_then(|inner| inner),
-            () = self.given_up.notified() => Err(wasmtime::format_err!(
-                "the guest waited for longer than `request-timeout`, and nothing else could run in it"
+            () = given_up.notified() => Err(wasmtime::format_err!(
+                "the guest waited for longer than `request-timeout`, and held back all else"
             )),
         };
-        match ended {
-            Ok(()) => Ended::Stopped,
-            Err(trap) => {
-                calls.in_flight.trapped(&call_stack(&mut store), &trap);
-                Ended::Trapped(trap.into())
-            }
+        let Err(trap) = ended else { return Ended::Stopped };
+        calls.in_flight.trapped(&call_stack(&mut store), &trap);
+        if stopping {
+            tracing::error!("the guest trapped while it stopped: {trap:#}");
+            return Ended::Stopped;
+        }
+        Ended::Trapped(trap.into())
+    }
+}
+
+enum Call {
+    Job(Job),
+    Request(Request),
+}
+
+enum Kind {
+    Job,
+    Request,
+}
+
+async fn call(calls: &Calls, accessor: &Accessor<State>, what: Call) -> wasmtime::Result<Kind> {
+    match what {
+        Call::Job(job) => calls.run(accessor, job).await.map(|()| Kind::Job),
+        Call::Request(Request { request, reply, pass }) => {
+            let _in_hand = pass;
+            calls.serve(accessor, request, reply).await.map(|()| Kind::Request)
         }
     }
 }

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::manifest::Capabilities;
 
+/// The most resources that the host holds for one instance. Past it the guest traps.
+const MAX_HANDLES: usize = 100_000;
+
 /// What every instance of a guest gets.
 #[derive(Clone)]
 pub struct Settings {
@@ -57,10 +60,12 @@ impl WasiHttpView for State {
 ///
 /// When a folder that the guest may see can't be opened.
 pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow::Result<Store<State>> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_HANDLES);
     let state = State {
         wasi: wasi::context(&settings.capabilities)?,
         http: WasiHttpCtx::new(),
-        table: ResourceTable::new(),
+        table,
         outbound: Outbound::new(&settings.capabilities.allowed_outbound_hosts),
         limiter: Limiter::new(settings.memory),
         messenger: settings.messenger.clone(),

@@ -3,6 +3,7 @@
 //! Every line says whose it is: `master`, or app, role and slot. What guests print comes here too
 //! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
 
+mod printable;
 mod text;
 
 use std::{
@@ -90,6 +91,6 @@ pub fn name(app: &str, role: Role, slot: u32) {
     };
     if NAME.set(part).is_ok() {
         // The one span that JSON lines show, for as long as the process lives.
-        std::mem::forget(tracing::info_span!("process", app, %role, slot).entered());
+        std::mem::forget(tracing::error_span!("process", app, %role, slot).entered());
     }
 }

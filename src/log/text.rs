@@ -11,7 +11,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{GUEST_STDERR, GUEST_STDOUT, NAME};
+use super::{GUEST_STDERR, GUEST_STDOUT, NAME, printable::printable};
 
 pub(super) struct Text;
 
@@ -38,8 +38,9 @@ where
             "schedule" => writer.write_str("schedule ")?,
             _ => {}
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut fields = String::new();
+        context.field_format().format_fields(Writer::new(&mut fields), event)?;
+        writeln!(writer, "{}", printable(&fields))
     }
 }
 

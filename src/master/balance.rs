@@ -18,7 +18,8 @@ use crate::{
     ipc::handoff::{ConnectionId, FromWorker},
 };
 
-/// A worker that has not answered an offer by then is passed over until it answers.
+/// A worker that has not answered an offer by then, or not taken what it was sent, is passed over
+/// until it answers.
 pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A worker that refused is not asked again before that, or before one of its connections closes.
@@ -55,7 +56,7 @@ pub(crate) struct Violation(pub(crate) &'static str);
 enum Place {
     Waiting,
     Offered { to: Pid, lapses: Instant },
-    Sent(Pid),
+    Sent { to: Pid, lapses: Instant },
 }
 
 #[derive(Debug)]
@@ -65,7 +66,7 @@ struct Worker {
     under_way: usize,
     /// Taken and not closed.
     open: usize,
-    /// It has let an offer lapse, and not answered since.
+    /// It has not answered an offer, or not taken what it was sent, in time; and said nothing since.
     stalled: bool,
     /// It refused, and has no room until then.
     full_until: Option<Instant>,
@@ -94,7 +95,7 @@ pub(crate) struct Balance {
     turn: usize,
     places: HashMap<ConnectionId, Place>,
     waiting: VecDeque<ConnectionId>,
-    /// Offers by the time at which they lapse; also of those that were answered.
+    /// What was offered and sent, by the time at which it lapses; also what was answered.
     offers: VecDeque<(Instant, ConnectionId, Pid)>,
     /// The highest number seen.
     last: u64,
@@ -155,7 +156,7 @@ impl Balance {
         self.leave(pid);
         self.draining.retain(|draining| *draining != pid);
         self.take_back(|place| match place {
-            Place::Offered { to, .. } | Place::Sent(to) => to == pid,
+            Place::Offered { to, .. } | Place::Sent { to, .. } => to == pid,
             Place::Waiting => false,
         });
         self.dispatch(now, steps);
@@ -170,7 +171,7 @@ impl Balance {
         steps: &mut Vec<Step>,
     ) -> Result<(), Violation> {
         match answer {
-            FromWorker::Accept(id) => self.accepted(pid, id, steps)?,
+            FromWorker::Accept(id) => self.accepted(pid, id, now, steps)?,
             FromWorker::Refuse(id) => self.refused(pid, id, now)?,
             FromWorker::Taken(id) => self.taken(pid, id, steps)?,
             FromWorker::Closed(id) => self.closed(pid, id)?,
@@ -188,11 +189,15 @@ impl Balance {
             if !self.is_open(id, pid, lapses) {
                 continue;
             }
-            self.places.insert(id, Place::Waiting);
-            self.waiting.push_front(id);
+            // What was sent stays with it: no connection is ever in two places.
+            let was_offered = matches!(self.places.get(&id), Some(Place::Offered { .. }));
+            if was_offered {
+                self.places.insert(id, Place::Waiting);
+                self.waiting.push_front(id);
+            }
             if let Some(at) = self.index(pid) {
                 self.workers[at].stalled = true;
-                self.workers[at].under_way -= 1;
+                self.workers[at].under_way -= usize::from(was_offered);
             }
         }
         for worker in &mut self.workers {
@@ -209,7 +214,13 @@ impl Balance {
         lapses.into_iter().chain(full).min()
     }
 
-    fn accepted(&mut self, pid: Pid, id: ConnectionId, steps: &mut Vec<Step>) -> Result<(), Violation> {
+    fn accepted(
+        &mut self,
+        pid: Pid,
+        id: ConnectionId,
+        now: Instant,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), Violation> {
         self.check_number(id)?;
         let Some(at) = self.index(pid) else { return Ok(()) };
         self.workers[at].stalled = false;
@@ -220,9 +231,11 @@ impl Balance {
                 self.waiting.retain(|waiting| *waiting != id);
                 self.workers[at].under_way += 1;
             }
-            Some(Place::Offered { .. } | Place::Sent(_)) | None => return Ok(()),
+            Some(Place::Offered { .. } | Place::Sent { .. }) | None => return Ok(()),
         }
-        self.places.insert(id, Place::Sent(pid));
+        let lapses = now + OFFER_TIMEOUT;
+        self.places.insert(id, Place::Sent { to: pid, lapses });
+        self.offers.push_back((lapses, id, pid));
         steps.push(Step::Send(pid, id));
         Ok(())
     }
@@ -231,7 +244,7 @@ impl Balance {
         self.check_number(id)?;
         let was_its = match self.places.get(&id) {
             // A worker that has no fd left can't take what it was sent.
-            Some(Place::Offered { to, .. } | Place::Sent(to)) => *to == pid,
+            Some(Place::Offered { to, .. } | Place::Sent { to, .. }) => *to == pid,
             Some(Place::Waiting) | None => false,
         };
         if was_its {
@@ -248,13 +261,15 @@ impl Balance {
     }
 
     fn taken(&mut self, pid: Pid, id: ConnectionId, steps: &mut Vec<Step>) -> Result<(), Violation> {
-        if self.places.get(&id) != Some(&Place::Sent(pid)) {
+        if !matches!(self.places.get(&id), Some(Place::Sent { to, .. }) if *to == pid) {
             return Err(Violation("took a connection that it was not sent"));
         }
         self.places.remove(&id);
         if let Some(at) = self.index(pid) {
-            self.workers[at].under_way -= 1;
-            self.workers[at].open += 1;
+            let worker = &mut self.workers[at];
+            worker.stalled = false;
+            worker.under_way -= 1;
+            worker.open += 1;
         }
         steps.push(Step::Drop(id));
         Ok(())
@@ -277,7 +292,8 @@ impl Balance {
     }
 
     fn is_open(&self, id: ConnectionId, to: Pid, lapses: Instant) -> bool {
-        self.places.get(&id) == Some(&Place::Offered { to, lapses })
+        let place = self.places.get(&id);
+        [Place::Offered { to, lapses }, Place::Sent { to, lapses }].iter().any(|open| place == Some(open))
     }
 
     fn index(&self, pid: Pid) -> Option<usize> {

@@ -23,7 +23,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::exit;
+use super::{
+    exit,
+    reason::{MAX_REASON, cut},
+};
 use crate::{
     cluster::Pid,
     ipc::{
@@ -92,12 +95,18 @@ pub(crate) struct Child {
     os_pid: Option<u32>,
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
+    killed: bool,
 }
 
 impl Child {
     /// The operating system's pid.
     pub(crate) fn os_pid(&self) -> u32 {
         self.os_pid.unwrap_or_default()
+    }
+
+    /// Is it being killed? What it still sends is of no interest.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed
     }
 
     /// Queues a frame that may be refused.
@@ -111,7 +120,8 @@ impl Child {
     }
 
     /// SIGKILL. Its exit comes as an event.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill(&mut self) {
+        self.killed = true;
         self.kill.notify_one();
     }
 }
@@ -138,7 +148,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
-    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill) };
+    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
     let reading = tokio::spawn(read(pid, reader, events.clone()));
     let writing = tokio::spawn(writer.run());
     tokio::spawn(async move {
@@ -218,7 +228,10 @@ impl Manners {
                 self.ready = true;
                 Some(Happening::Ready)
             }
-            ToMaster::StartFailed { reason } if !self.ready => Some(Happening::Failed(reason)),
+            ToMaster::StartFailed { mut reason } if !self.ready => {
+                cut(&mut reason, MAX_REASON);
+                Some(Happening::Failed(reason))
+            }
             frame => Some(Happening::Frame(frame, data)),
         }
     }

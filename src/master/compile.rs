@@ -43,14 +43,10 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         fds: vec![(theirs, CONTROL_FD)],
     })
     .with_context(|| format!("cannot start a compiler for the {what}"))?;
-    let reply = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await;
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(_) => {
-            let _ = child.kill().await;
-            let limit = humantime::format_duration(COMPILE_TIMEOUT);
-            bail!("the compiler of the {what} did not end within {limit}");
-        }
+    let Ok(reply) = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await else {
+        let _ = child.kill().await;
+        let limit = humantime::format_duration(COMPILE_TIMEOUT);
+        bail!("the compiler of the {what} did not end within {limit}");
     };
     let ended = end(&mut child).await;
     match reply {

@@ -17,6 +17,7 @@ mod front;
 mod handoff;
 mod listeners;
 mod pids;
+mod reason;
 mod router;
 mod run;
 mod state;

@@ -15,3 +15,4 @@ pub mod native;
 pub mod parent;
 mod recv_fds;
 pub mod spawn;
+pub mod user;

@@ -23,6 +23,9 @@ use crate::{
 /// How long a worker pauses when it has no fd left.
 const NO_FD_PAUSE: Duration = Duration::from_millis(50);
 
+/// The most connections that are still accepted when the worker stops: what a backlog holds.
+const LAST_ACCEPTS: usize = 4096;
+
 /// A worker's source of connections.
 pub(super) struct Acceptor {
     source: Source,
@@ -57,7 +60,7 @@ impl Acceptor {
         let open = Arc::new(AtomicUsize::new(0));
         match self.source {
             Source::Handoff(socket) => handed_over(&socket, &connections, &open, self.most).await,
-            Source::Listener(listener) => shared(&listener, &connections, &open, self.most).await,
+            Source::Listener(listener) => shared(listener, &connections, &open, self.most).await,
         }
     }
 }
@@ -69,24 +72,21 @@ async fn handed_over(
     most: usize,
 ) -> anyhow::Result<()> {
     let mut packet = [0; MAX_PACKET];
-    // Accepted offers whose connection has not come count as open.
     loop {
         let Some((length, fd)) = socket.recv(&mut packet).await? else { return Ok(()) };
         match postcard::from_bytes(&packet[..length]).context("the master's packet can't be read")? {
             ToWorker::Offer(id) => {
+                // Nothing is set aside: the master may have asked another one meanwhile.
                 let room = open.load(Relaxed) < most;
-                if room {
-                    open.fetch_add(1, Relaxed);
-                }
                 say(socket, if room { FromWorker::Accept(id) } else { FromWorker::Refuse(id) }).await?;
             }
             ToWorker::Connection(id) => {
-                let Some(fd) = fd else {
-                    // This process has no free fd: the master still has the connection.
-                    open.fetch_sub(1, Relaxed);
+                let Some(fd) = fd.filter(|_| open.load(Relaxed) < most) else {
+                    // As many as may be, or no free fd: the master still has the connection.
                     say(socket, FromWorker::Refuse(id)).await?;
                     continue;
                 };
+                open.fetch_add(1, Relaxed);
                 say(socket, FromWorker::Taken(id)).await?;
                 let closed = closed(socket.clone(), open.clone(), id);
                 match stream(fd) {
@@ -125,7 +125,7 @@ fn stream(fd: OwnedFd) -> io::Result<TcpStream> {
 }
 
 async fn shared(
-    listener: &TcpListener,
+    listener: TcpListener,
     connections: &Connections,
     open: &Arc<AtomicUsize>,
     most: usize,
@@ -158,11 +158,12 @@ async fn shared(
             () = connections.stopping() => break,
         }
     }
-    // What the kernel has accepted already is served.
-    while open.load(Relaxed) < most {
-        let accepted = futures::FutureExt::now_or_never(listener.accept());
-        let Some(Ok((stream, _))) = accepted else { break };
-        take(stream);
+    // What the kernel has accepted already is served. Tokio may not have heard of it yet.
+    let listener = listener.into_std()?;
+    for _ in 0..LAST_ACCEPTS {
+        let Ok((stream, _)) = listener.accept() else { break };
+        stream.set_nonblocking(true)?;
+        take(TcpStream::from_std(stream)?);
     }
     Ok(())
 }

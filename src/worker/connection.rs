@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use hyper::service::service_fn;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{net::TcpStream, sync::watch, time::timeout};
@@ -14,6 +14,9 @@ use super::service::Service;
 /// How long a client that has connected and said nothing yet may take to say something, once the
 /// worker is to stop: its first request is on its way, mostly.
 const FIRST_BYTES: Duration = Duration::from_millis(500);
+
+/// How long a client may take for its first bytes, for a request's head, and between two requests.
+const HEADERS: Duration = Duration::from_secs(60);
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]
@@ -27,9 +30,12 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(service: Arc<Service>) -> Self {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADERS);
         Self {
             service,
-            http: Arc::new(auto::Builder::new(TokioExecutor::new())),
+            http: Arc::new(http),
             stopping: Arc::new(watch::channel(false).0),
             draining: Arc::new(watch::channel(false).0),
         }
@@ -81,6 +87,8 @@ impl Connections {
     /// Lets every connection finish what it has begun, tells keep-alive clients to go, and returns
     /// when the last one is closed. No connection may come any more.
     pub(super) async fn drained(&self) {
+        // What has arrived is seen by the connections before they are told.
+        tokio::task::yield_now().await;
         self.draining.send_replace(true);
         self.draining.closed().await;
     }
@@ -96,7 +104,7 @@ async fn told(flag: &mut watch::Receiver<bool>) {
 async fn speaks(stream: &TcpStream, draining: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         // An error is hyper's to find.
-        _ = stream.readable() => true,
+        spoken = timeout(HEADERS, stream.readable()) => spoken.is_ok(),
         () = told(draining) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
     }
 }

@@ -2,7 +2,6 @@
 
 mod accept;
 mod connection;
-mod gate;
 mod run;
 mod service;
 

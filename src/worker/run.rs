@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::time::timeout;
 
-use super::{accept::Acceptor, connection::Connections, gate::Gate, service::{Handler, Service}};
+use super::{accept::Acceptor, connection::Connections, service::{Handler, Service}};
 use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,
-    host::{Handle, Job, PerRequest, Purpose, Wasi},
+    host::{Handle, Job, PerRequest, Purpose, Requests, Wasi},
     manifest::{InstanceMode, Worker},
 };
 
@@ -50,9 +50,15 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
     let app = &child.boot.app;
     let worker = app.worker.as_ref().context("the app has no worker")?;
     let guest = load(purpose(worker, app.limits.memory))?;
+    let serial = worker.instance == InstanceMode::Resident && guest.wasi() == Wasi::P2;
+    let requests = Requests {
+        // One at a time is all that a resident WASI 0.2 instance can do.
+        concurrency: if serial { 1 } else { worker.concurrency.get() },
+        queued: worker.queued_requests,
+    };
     let mut resident = None;
     if worker.instance == InstanceMode::Resident || guest.has_resident_exports() {
-        let (mut instance, handle) = Instance::new(app, &worker.component, &guest, &child.cluster);
+        let (mut instance, handle) = Instance::new(app, &worker.component, &guest, &child.cluster, requests);
         child.inbox.deliver_to(handle.clone(), guest.clone());
         child.inbox.while_starting(instance.start()).await?;
         resident = Some((instance, handle));
@@ -62,15 +68,11 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         _ => Handler::PerRequest(PerRequest::new(
             guest.clone(),
             settings(app, &worker.component, &child.cluster),
-            worker.concurrency.get(),
+            requests,
             app.limits.request_timeout,
         )),
     };
-    // One at a time is all that a resident WASI 0.2 instance can do.
-    let serial = worker.instance == InstanceMode::Resident && guest.wasi() == Wasi::P2;
-    let concurrency = if serial { 1 } else { worker.concurrency.get() };
-    let gate = Gate::new(concurrency, worker.queued_requests);
-    let service = Arc::new(Service::new(handler, gate, app.limits.request_timeout, serial));
+    let service = Arc::new(Service::new(handler, app.limits.request_timeout, serial));
     Ok(Started { service, resident, acceptor: Acceptor::inherited(worker)? })
 }
 
@@ -95,7 +97,12 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
                 Event::Stop => break,
                 Event::ClusterReady | Event::RunEnded(..) => {}
             },
-            ended = &mut guest => return ended.context("the instance's task failed")?,
+            ended = &mut guest => {
+                // The requests in hand are answered: with a failure, since their instance has gone.
+                accepting.abort();
+                let _ = timeout(LAST_CONNECTIONS, connections.drained()).await;
+                return ended.context("the instance's task failed")?;
+            }
             ended = &mut accepting, if !accepted_all => {
                 ended.context("accepting failed")?.context("cannot accept connections")?;
                 accepted_all = true;

@@ -5,8 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use http::{HeaderValue, StatusCode, header};
 use tokio::{sync::oneshot, time::timeout};
 
-use super::gate::Gate;
-use crate::host::{Failure, Handle, IncomingRequest, Job, PerRequest, Response, ResponseBody};
+use crate::host::{Failure, Handle, IncomingRequest, PerRequest, Response, ResponseBody};
 
 /// Who answers.
 pub(super) enum Handler {
@@ -19,31 +18,28 @@ pub(super) enum Handler {
 /// What every connection of a worker serves.
 pub(super) struct Service {
     handler: Handler,
-    gate: Gate,
     timeout: Duration,
     serial: bool,
 }
 
 impl Service {
-    /// `serial`: a request that does not end in time holds back all others, so its instance has to
-    /// go.
-    pub(super) fn new(handler: Handler, gate: Gate, timeout: Duration, serial: bool) -> Self {
-        Self { handler, gate, timeout, serial }
+    /// `serial`: a request that does not end holds back all others.
+    pub(super) fn new(handler: Handler, timeout: Duration, serial: bool) -> Self {
+        Self { handler, timeout, serial }
     }
 
     /// Answers.
     pub(super) async fn serve(&self, request: IncomingRequest) -> Result<Response, Infallible> {
-        let Some(pass) = self.gate.enter() else {
-            return Ok(retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1"));
-        };
         let (reply, response) = oneshot::channel();
-        match &self.handler {
-            Handler::Resident(handle) => handle.send(Job::Http { request, reply }),
+        let taken = match &self.handler {
+            Handler::Resident(handle) => handle.serve(request, reply),
             Handler::PerRequest(instances) => instances.serve(request, reply),
+        };
+        if taken.is_err() {
+            self.unstick();
+            return Ok(retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1"));
         }
-        let answered = timeout(self.timeout, response).await;
-        drop(pass);
-        Ok(match answered {
+        Ok(match timeout(self.timeout, response).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(failure))) => failed(&failure),
             Ok(Err(_)) => failed(&Failure::Bystander),
@@ -54,10 +50,20 @@ impl Service {
     fn late(&self) -> Response {
         let limit = humantime::format_duration(self.timeout);
         tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
-        if let (true, Handler::Resident(handle)) = (self.serial, &self.handler) {
-            handle.give_up();
+        if self.serial {
+            self.unstick();
         }
         plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
+    }
+
+    /// Requests are under way and others wait: an instance in which none has ended for so long has to
+    /// go.
+    fn unstick(&self) {
+        if let Handler::Resident(handle) = &self.handler
+            && handle.is_stuck(self.timeout)
+        {
+            handle.give_up();
+        }
     }
 }
 

@@ -118,6 +118,7 @@ impl Running {
     pub(super) fn heard(&mut self, event: ChildEvent) {
         let ChildEvent { pid, what } = event;
         match what {
+            Happening::Frame(..) if self.children.get(&pid).is_none_or(Child::is_killed) => {}
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
@@ -228,7 +229,7 @@ impl Running {
                 }
                 Action::Kill { pid } => {
                     self.draining(pid);
-                    if let Some(child) = self.children.get(&pid) {
+                    if let Some(child) = self.children.get_mut(&pid) {
                         child.kill();
                     }
                 }

@@ -251,6 +251,48 @@ fn what_is_under_way_is_bounded() {
 }
 
 #[test]
+fn a_burst_loses_no_turn() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    let bound = 2 * MAX_UNDER_WAY as u64;
+    rig.arrive(bound + 5);
+    rig.seen();
+    let mut take = |pid, nth| {
+        rig.says(pid, Accept(id(nth)));
+        rig.seen();
+        rig.says(pid, Taken(id(nth)));
+        rig.seen()
+    };
+    assert_eq!(take(1, 1), format!("drop 1, offer {}>1", bound + 1));
+    assert_eq!(take(1, 3), "drop 3", "worker 2 is slower, and it is its turn");
+    assert_eq!(take(2, 2), format!("drop 2, offer {}>2, offer {}>1", bound + 2, bound + 3));
+}
+
+#[test]
+fn a_worker_that_accepts_and_takes_nothing_holds_nobody_back() {
+    let mut rig = Rig::new(Policy::RoundRobin, 2);
+    let bound = 2 * MAX_UNDER_WAY as u64;
+    rig.arrive(bound);
+    rig.later(Duration::from_millis(1));
+    for number in 1..=bound {
+        rig.says(2 - number % 2, Accept(id(number)));
+    }
+    for number in 1..=bound / 2 {
+        rig.says(2, Taken(id(2 * number)));
+    }
+    rig.seen();
+    rig.arrive(3);
+    assert_eq!(rig.seen(), "", "it is 1's turn, and 1 has enough under way");
+    rig.later(OFFER_TIMEOUT);
+    let next = bound + 1;
+    assert_eq!(rig.seen(), format!("offer {next}>2, offer {}>2, offer {}>2", next + 1, next + 2));
+    assert_eq!(rig.balance.held(), MAX_UNDER_WAY + 3, "what 1 was sent is still its own");
+    rig.says(1, Taken(id(1)));
+    rig.seen();
+    rig.arrive(1);
+    assert_eq!(rig.seen(), format!("offer {}>1", next + 3), "it goes on");
+}
+
+#[test]
 fn violations_as_a_table() {
     for answer in [Accept(id(99)), Refuse(id(99)), Taken(id(99)), Closed(id(99)), Taken(id(1)), Closed(id(1))]
     {

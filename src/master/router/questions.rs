@@ -18,8 +18,9 @@ use super::{
     members::{Letter, Members, Outgoing, answered, question},
 };
 use crate::{
-    cluster::{AskError, AskTarget, Pid},
+    cluster::{AskError, AskTarget, Pid, Role},
     ipc::message::{AskId, QuestionId, ToChild},
+    master::reason::{MAX_REASON, cut},
 };
 
 /// The most questions that one process may have open.
@@ -151,7 +152,7 @@ impl Questions {
         &mut self,
         from: Pid,
         id: QuestionId,
-        outcome: Result<(), AskError>,
+        mut outcome: Result<(), AskError>,
         data: Bytes,
         members: &mut Members,
         out: &mut Vec<Outgoing>,
@@ -163,6 +164,9 @@ impl Questions {
                 return Ok(());
             }
             Some(_) | None => return Err(Violation("answered a question that it was not asked")),
+        }
+        if let Err(AskError::Failed(why) | AskError::InvalidAction(why)) = &mut outcome {
+            cut(why, MAX_REASON);
         }
         if let Some(open) = self.close(id, members) {
             out.push(answered(open.asker, open.ask, Some(from), outcome, data));
@@ -178,7 +182,7 @@ impl Questions {
     /// This process takes questions now: what was held for it is posed.
     pub(super) fn ready(&mut self, pid: Pid, members: &mut Members, now: Instant, out: &mut Vec<Outgoing>) {
         let Some(member) = members.get_mut(pid) else { return };
-        let is_agent = member.process.role == crate::cluster::Role::Agent;
+        let is_agent = member.process.role == Role::Agent;
         let mut ids: Vec<QuestionId> = self
             .open
             .iter()

@@ -14,12 +14,19 @@ use super::{
 };
 use crate::{
     cluster::{Pid, Role},
-    ipc::message::{RunId, TaskOutcome, ToChild},
+    ipc::{
+        codec::MAX_ENVELOPE,
+        message::{RunId, TaskOutcome, ToChild},
+    },
     manifest::RunOn,
+    master::reason::{MAX_REASON, cut},
 };
 
 /// The most runs that the agent may have open.
 pub(crate) const MAX_OPEN_RUNS: usize = 1024;
+
+/// The most bytes of the errors of one run: they share a frame.
+const MAX_OUTCOMES: usize = MAX_ENVELOPE / 2;
 
 /// What the agent asks for.
 pub(super) struct Wanted {
@@ -167,7 +174,11 @@ impl Tasks {
         if run.missing > 0 {
             return;
         }
-        let outcomes = std::mem::take(&mut run.outcomes);
+        let mut outcomes = std::mem::take(&mut run.outcomes);
+        let share = MAX_OUTCOMES / outcomes.len();
+        for why in outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().err()) {
+            cut(why, MAX_REASON.min(share));
+        }
         self.runs.remove(&given.run);
         if let Some(agent) = members.agent() {
             out.push(run_ended(agent.process.pid, given.run, outcomes));

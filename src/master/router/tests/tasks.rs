@@ -1,6 +1,10 @@
 //! Tasks, and what no honest child does.
 
 use super::*;
+use crate::{
+    cluster::AskError,
+    ipc::codec::{MAX_ENVELOPE, encode},
+};
 
 #[test]
 fn tasks_run_where_they_should() {
@@ -98,4 +102,23 @@ fn a_full_link_is_no_loss_of_count() {
         rig.handle(2, ToMaster::Consumed { messages: 1, bytes: 1 }, b""),
         Err(Violation("consumed more messages than it was sent"))
     );
+}
+
+#[test]
+fn long_errors_are_cut_to_fit_a_frame() {
+    let long = || "é".repeat(MAX_ENVELOPE / 2);
+    let mut rig = Rig::ready(100);
+    rig.ask(1, 1, AskTarget::Pid(Pid(2)));
+    let outcome = Err(AskError::Failed(long()));
+    rig.handle(2, ToMaster::Answer { question: QuestionId(1), outcome }, b"").expect("asked");
+    rig.run(1, 1, RunOn::All).expect("the agent may");
+    for run in 1..=100 {
+        let done = ToMaster::TaskDone { run: RunId(run), elapsed: Duration::ZERO, result: Err(long()) };
+        rig.handle(1 + run, done, b"").expect("given");
+    }
+    assert!(matches!(rig.out.last().map(|out| &out.frame), Some(ToChild::RunEnded { .. })));
+    for out in rig.out {
+        let mut bytes = bytes::BytesMut::new();
+        encode(&mut bytes, &out.frame, &out.data).expect("fits a frame");
+    }
 }

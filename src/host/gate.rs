@@ -1,11 +1,23 @@
-//! How many requests a worker has in hand: those in the guest, and those that wait for their turn.
+//! How many requests an instance, or a pool of them, has in hand: those in the guest, and those that
+//! wait for their turn. A request that finds it full is refused, not queued.
+//!
+//! A request stays in hand until the guest is done with it, whether or not its client still waits.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// Counts requests against a bound. A request that finds it full is refused, not queued.
+/// The bounds of [`Gate`].
+#[derive(Clone, Copy, Debug)]
+pub struct Requests {
+    /// The most that are in the guest at once.
+    pub concurrency: usize,
+    /// The most that wait.
+    pub queued: usize,
+}
+
+/// Counts requests against a bound. Clones are one gate.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Inner>);
 
@@ -18,9 +30,8 @@ struct Inner {
 pub(super) struct Pass(Arc<Inner>);
 
 impl Gate {
-    /// `concurrency` in the guest and `queued` waiting.
-    pub(super) fn new(concurrency: usize, queued: usize) -> Self {
-        let limit = concurrency.saturating_add(queued);
+    pub(super) fn new(requests: Requests) -> Self {
+        let limit = requests.concurrency.saturating_add(requests.queued);
         Self(Arc::new(Inner { limit, inside: AtomicUsize::new(0) }))
     }
 
@@ -44,7 +55,7 @@ mod tests {
 
     #[test]
     fn it_refuses_what_is_past_its_bound() {
-        let gate = Gate::new(1, 2);
+        let gate = Gate::new(Requests { concurrency: 1, queued: 2 });
         let mut inside: Vec<_> = std::iter::from_fn(|| gate.enter()).collect();
         assert_eq!(inside.len(), 3);
         inside.pop();
