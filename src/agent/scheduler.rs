@@ -197,10 +197,7 @@ mod tests {
     }
 
     fn noon() -> Now {
-        Now {
-            monotonic: Instant::now(),
-            wall: "2026-03-01T12:00:00Z".parse().expect("a time"),
-        }
+        Now { monotonic: Instant::now(), wall: "2026-03-01T12:00:00Z".parse().expect("a time") }
     }
 
     #[test]

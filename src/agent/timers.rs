@@ -96,7 +96,9 @@ impl Timers {
         for TaskOutcome { pid, elapsed, result } in outcomes {
             let ms = elapsed.as_millis();
             match result {
-                Ok(()) => tracing::info!(target: "schedule", "{name}: succeeded on process {pid}, used {ms} ms"),
+                Ok(()) => {
+                    tracing::info!(target: "schedule", "{name}: succeeded on process {pid}, used {ms} ms");
+                }
                 Err(why) => {
                     tracing::error!(target: "schedule", "{name}: failed on process {pid}, used {ms} ms: {why}");
                 }

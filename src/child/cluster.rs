@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::asks::{Asks, Heard};
 use crate::{
-    cluster::{Action, AskError, AskTarget, Pid, Process, SendError, Target},
+    cluster::{Action, AskError, AskTarget, Pid, Process, SendError, State, Target},
     host::{Answer, Messenger, Waiting},
     ipc::{
         link::{self, Sender},
@@ -92,8 +92,17 @@ impl Cluster {
         self.pid
     }
 
-    pub(super) fn set_processes(&self, list: Vec<Process>) {
-        *self.lock_processes() = list;
+    /// Takes the new list. Is it news for the guest: did a process become ready, or go away? (One that
+    /// starts is in the list as well, so that it can be answered.)
+    pub(super) fn set_processes(&self, list: Vec<Process>) -> bool {
+        let seen = |list: &[Process]| -> Vec<_> {
+            let there = list.iter().filter(|process| process.state != State::Starting);
+            there.map(|process| process.pid).collect()
+        };
+        let mut known = self.lock_processes();
+        let news = seen(&known) != seen(&list);
+        *known = list;
+        news
     }
 
     pub(super) fn heard(&self, ask: AskId, heard: Heard) {

@@ -66,10 +66,11 @@ impl Inbox {
     /// # Errors
     ///
     /// The start's own; the master said stop meanwhile.
-    pub async fn while_starting(&mut self, start: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-        let stopped = async {
-            while !matches!(self.next().await, Event::Stop) {}
-        };
+    pub async fn while_starting(
+        &mut self,
+        start: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let stopped = async { while !matches!(self.next().await, Event::Stop) {} };
         tokio::select! {
             started = start => started,
             () = stopped => anyhow::bail!("stopped before it was ready"),
@@ -84,8 +85,9 @@ impl Inbox {
                 return Some(Event::ClusterReady);
             }
             ToChild::Processes(list) => {
-                self.cluster.set_processes(list.clone());
-                self.job(Job::ProcessesChanged(list));
+                if self.cluster.set_processes(list.clone()) {
+                    self.job(Job::ProcessesChanged(list));
+                }
             }
             ToChild::Message { sender, action } => {
                 let message = Message { action, data, sender };

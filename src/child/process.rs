@@ -12,7 +12,7 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    sys::{inherit, parent},
+    sys::{inherit, name, parent},
 };
 
 /// A child that knows what it is.
@@ -34,10 +34,10 @@ impl Child {
     /// When there is no master, or it speaks another protocol.
     pub async fn connect(role: Role, master: i32) -> anyhow::Result<Self> {
         parent::die_with_parent(master)?;
+        name::set(&format!("hatchery-{role}"))?;
         let control = inherit::take(inherit::CONTROL_FD)
             .with_context(|| format!("`hatchery {role}` is started by the master, not by hand"))?;
-        let (mut reader, sender, writer) =
-            link::split(link::from_fd(control)?, link::Options::default());
+        let (mut reader, sender, writer) = link::split(link::from_fd(control)?, link::Options::default());
         tokio::spawn(writer.run());
         let _ = sender.try_send(&ToMaster::Hello { protocol: PROTOCOL }, &[]);
         let boot = match reader.next().await? {

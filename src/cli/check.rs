@@ -80,7 +80,14 @@ impl Check {
             for app in &checked {
                 writeln!(out, "ok app={} version={}", app.app, app.version)?;
                 for found in &app.components {
-                    writeln!(out, "  {} {} (WASI {}, {} ms)", found.role, found.file.display(), found.wasi, found.milliseconds)?;
+                    writeln!(
+                        out,
+                        "  {} {} (WASI {}, {} ms)",
+                        found.role,
+                        found.file.display(),
+                        found.wasi,
+                        found.milliseconds
+                    )?;
                     writeln!(out, "    imports {}", list(&found.imports))?;
                     writeln!(out, "    exports {}", list(&found.exports))?;
                 }
@@ -104,7 +111,6 @@ impl Found {
         }
     }
 }
-
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }

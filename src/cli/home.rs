@@ -52,7 +52,9 @@ fn create(folder: &Path) -> anyhow::Result<()> {
         bail!("the folder {shown} belongs to another user; use --home FOLDER with one of your own");
     }
     if found.mode() & 0o022 != 0 {
-        bail!("others can write to the folder {shown}, and so could decide what code runs; run: chmod go-w {shown}");
+        bail!(
+            "others can write to the folder {shown}, and so could decide what code runs; run: chmod go-w {shown}"
+        );
     }
     Ok(())
 }

@@ -41,13 +41,19 @@ enum Verb {
     Build(build::Build),
     /// A worker, started by the master
     #[command(hide = true)]
-    Worker { master: i32 },
+    Worker {
+        master: i32,
+    },
     /// An agent, started by the master
     #[command(hide = true)]
-    Agent { master: i32 },
+    Agent {
+        master: i32,
+    },
     /// A compiler, started by the master
     #[command(hide = true)]
-    Compiler { master: i32 },
+    Compiler {
+        master: i32,
+    },
 }
 
 impl Verb {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     host::{self, Engine, Purpose, Wasi},
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
-    sys::{fd_socket::FdSocket, inherit, parent},
+    sys::{fd_socket::FdSocket, inherit, name, parent},
 };
 
 /// Compiles what the master asks for.
@@ -17,6 +17,7 @@ use crate::{
 /// When there is no master to ask or to tell. A component that does not compile is a reply.
 pub async fn run(master: i32) -> anyhow::Result<()> {
     parent::die_with_parent(master)?;
+    name::set("hatchery-compiler")?;
     let control = inherit::take(inherit::CONTROL_FD)
         .context("`hatchery compiler` is started by the master, not by hand")?;
     let socket = FdSocket::from_fd(control)?;
@@ -45,9 +46,8 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     };
     let mut packet = postcard::to_stdvec(&reply)?;
     if packet.len() > MAX_PACKET {
-        let reply: CompileReply = Err(format!(
-            "the component's list of imports and exports is longer than {MAX_PACKET} bytes"
-        ));
+        let reply: CompileReply =
+            Err(format!("the component's list of imports and exports is longer than {MAX_PACKET} bytes"));
         packet = postcard::to_stdvec(&reply)?;
     }
     socket.send(&packet, code.as_ref().map(|code| code.as_fd())).await?;

@@ -20,8 +20,7 @@ use tokio::sync::oneshot;
 use wasmtime::{
     StoreContextMut,
     component::{
-        FutureConsumer, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader,
-        StreamResult,
+        FutureConsumer, FutureReader, Linker, Resource, Source, StreamConsumer, StreamReader, StreamResult,
     },
 };
 use wasmtime_wasi_http::{
@@ -74,10 +73,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.get_mut() {
             Self::Guest { body, .. } => Pin::new(body).poll_frame(cx),
             Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
@@ -271,10 +267,7 @@ impl Body for EagerBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut flow = self.0.lock();
         if let Some(chunk) = flow.chunks.pop_front() {
             flow.buffered -= chunk.len();

@@ -1,9 +1,6 @@
 //! One job as calls of the guest.
 
-use std::{
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use wasmtime::component::Accessor;
@@ -107,7 +104,8 @@ impl Calls {
                 let begun = Instant::now();
                 let payload = payload.map(Vec::from);
                 let result = call!(self.exports.task, accessor, call_run(name, payload));
-                let result = result.unwrap_or_else(|| Err("the component exports no task".to_owned())).map_err(cut);
+                let result =
+                    result.unwrap_or_else(|| Err("the component exports no task".to_owned())).map_err(cut);
                 let _ = reply.send((begun.elapsed(), result));
             }
             Job::Stop => {
@@ -137,4 +135,3 @@ impl Drop for Taken<'_> {
         self.messenger.consumed(self.bytes);
     }
 }
-

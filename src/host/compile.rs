@@ -103,12 +103,25 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Adds what the host offers to an error about imports.
 fn explain(engine: &Engine, component: &Component, error: anyhow::Error) -> anyhow::Error {
-    const OFFERED: &[&str] = &["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets", "hatchery:cluster"];
+    const OFFERED: &[&str] = &[
+        "wasi:cli",
+        "wasi:clocks",
+        "wasi:filesystem",
+        "wasi:http",
+        "wasi:io",
+        "wasi:random",
+        "wasi:sockets",
+        "hatchery:cluster",
+    ];
     let ty = component.component_type();
     let foreign: Vec<&str> = ty
         .imports(&engine.wasmtime)
         .map(|(name, _)| name)
-        .filter(|name| !OFFERED.iter().any(|package| name.strip_prefix(package).is_some_and(|rest| rest.starts_with('/'))))
+        .filter(|name| {
+            !OFFERED
+                .iter()
+                .any(|package| name.strip_prefix(package).is_some_and(|rest| rest.starts_with('/')))
+        })
         .collect();
     if foreign.is_empty() {
         return error;

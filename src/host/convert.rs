@@ -86,10 +86,7 @@ macro_rules! words {
 
             impl From<Answer> for requests::Answer {
                 fn from(answer: Answer) -> Self {
-                    Self {
-                        pid: answer.pid.0,
-                        result: answer.result.map(Into::into).map_err(Into::into),
-                    }
+                    Self { pid: answer.pid.0, result: answer.result.map(Into::into).map_err(Into::into) }
                 }
             }
         };

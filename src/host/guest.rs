@@ -152,11 +152,8 @@ impl Guest {
     /// When it imports what the host does not offer, or exports an interface of ours with other
     /// types, or nothing that the host could call.
     pub fn new(engine: Engine, component: &Component) -> anyhow::Result<Self> {
-        let names: Vec<String> = component
-            .component_type()
-            .exports(&engine.wasmtime)
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let names: Vec<String> =
+            component.component_type().exports(&engine.wasmtime).map(|(name, _)| name.to_owned()).collect();
         let pre = linker(&engine)?.instantiate_pre(component)?;
         let http = if has(&names, P3_HTTP.0, P3_HTTP.1) {
             Some(Version::V03(p3_http::GuestIndices::new(&pre)?))

@@ -140,9 +140,8 @@ impl<T: Send> v03::hatchery::cluster::requests::HostWithStore<T> for HasSelf<Sta
         timeout: u64,
     ) -> Asked03<Vec<u8>> {
         let to = AskTarget::Pid(Pid(pid));
-        let asked = accessor.with(|mut access| {
-            access.get().messenger.ask(to, action, &data, Duration::from_nanos(timeout))
-        });
+        let asked = accessor
+            .with(|mut access| access.get().messenger.ask(to, action, &data, Duration::from_nanos(timeout)));
         answer(asked.await)
     }
 
@@ -152,9 +151,8 @@ impl<T: Send> v03::hatchery::cluster::requests::HostWithStore<T> for HasSelf<Sta
         data: Vec<u8>,
         timeout: u64,
     ) -> Asked03<Vec<v03::hatchery::cluster::requests::Answer>> {
-        let asked = accessor.with(|mut access| {
-            access.get().messenger.ask_app(action, &data, Duration::from_nanos(timeout))
-        });
+        let asked = accessor
+            .with(|mut access| access.get().messenger.ask_app(action, &data, Duration::from_nanos(timeout)));
         answers(asked.await)
     }
 }

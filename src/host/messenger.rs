@@ -22,10 +22,21 @@ pub trait Messenger: Send + Sync + 'static {
     fn send(&self, to: Target, action: String, data: &[u8]) -> Result<(), SendError>;
 
     /// Asks the agent or one process. A zero timeout means the longest one.
-    fn ask(&self, to: AskTarget, action: String, data: &[u8], timeout: Duration) -> Waiting<Result<Bytes, AskError>>;
+    fn ask(
+        &self,
+        to: AskTarget,
+        action: String,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Waiting<Result<Bytes, AskError>>;
 
     /// Asks every worker that is ready.
-    fn ask_app(&self, action: String, data: &[u8], timeout: Duration) -> Waiting<Result<Vec<Answer>, AskError>>;
+    fn ask_app(
+        &self,
+        action: String,
+        data: &[u8],
+        timeout: Duration,
+    ) -> Waiting<Result<Vec<Answer>, AskError>>;
 
     /// A message that this process was sent has been taken by the guest, with `bytes` as
     /// [`super::Message::queued_bytes`] has it.

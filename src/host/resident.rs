@@ -86,7 +86,8 @@ impl Resident {
             messenger: self.settings.messenger.clone(),
         };
         let clock = &self.guest.engine.clock;
-        let started = clocked(clock, &spin, store.run_concurrent(async |accessor| calls.start(accessor).await));
+        let started =
+            clocked(clock, &spin, store.run_concurrent(async |accessor| calls.start(accessor).await));
         match started.await.and_then(|inner| inner) {
             Ok(Ok(())) => {}
             Ok(Err(why)) => anyhow::bail!("the guest's start returned an error: {why}"),
@@ -133,7 +134,9 @@ impl Resident {
                     requests_first = serial && !requests_first;
                     if !requests_first {
                         match jobs.poll_recv(cx) {
-                            Poll::Ready(Some(Job::Stop) | None) => return Poll::Ready(wasmtime::error::Ok(())),
+                            Poll::Ready(Some(Job::Stop) | None) => {
+                                return Poll::Ready(wasmtime::error::Ok(()));
+                            }
                             Poll::Ready(Some(job)) => {
                                 running.push(call(&calls, accessor, Call::Job(job)));
                                 continue;
@@ -167,7 +170,8 @@ impl Resident {
                 wasmtime::error::Ok(())
             };
             let (stopped, rest) =
-                futures::future::join(calls.run(accessor, Job::Stop), tokio::time::timeout(STOP_GRACE, rest)).await;
+                futures::future::join(calls.run(accessor, Job::Stop), tokio::time::timeout(STOP_GRACE, rest))
+                    .await;
             stopped?;
             rest.unwrap_or(Ok(()))
         });

@@ -6,13 +6,7 @@ use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{
-    Engine, Messenger,
-    clock::Spin,
-    limits::Limiter,
-    outbound::Outbound,
-    wasi,
-};
+use super::{Engine, Messenger, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
 use crate::manifest::Capabilities;
 
 /// The most resources that the host holds for one instance. Past it the guest traps.

@@ -86,7 +86,12 @@ enum Phase {
 impl Queue {
     /// With a limit in bytes, what is being written included.
     pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), limit: AtomicUsize::new(limit), filled: Notify::new(), written: Notify::new() }
+        Self {
+            state: Mutex::default(),
+            limit: AtomicUsize::new(limit),
+            filled: Notify::new(),
+            written: Notify::new(),
+        }
     }
 
     /// Another limit, from the next frame on.

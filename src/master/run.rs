@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -106,7 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 let _ = request.send(ask_all(&asked).await);
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         result = supervise(apps, &demand, started, &mut signals) => result,
@@ -227,8 +227,16 @@ async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
         .map(|(key, request)| async move {
             let (app, role) = (request.app.clone(), request.role);
             tracing::info!("compiling {app} {role} {}", request.component.display());
+            let component = request.component.clone();
             let compiled = compile(request).await?;
             let report = compiled.report;
+            if role == Role::Worker && !report.answers_http {
+                let (component, exports) = (component.display(), report.exports.join(", "));
+                bail!(
+                    "the worker of {app} answers no requests: {component} exports {exports}; export \
+                     wasi:http/handler@0.3 or wasi:http/incoming-handler@0.2, or make it the agent's component"
+                );
+            }
             let (wasi, cached, elapsed) = (report.wasi, report.cached, report.elapsed);
             tracing::info!(app, %role, wasi, cached, ?elapsed, exports = report.exports.join(" "), "compiled");
             anyhow::Ok((key, Arc::new(compiled.code)))

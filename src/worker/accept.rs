@@ -42,7 +42,8 @@ impl Acceptor {
     pub(super) fn inherited(worker: &Worker) -> anyhow::Result<Self> {
         let source = match worker.balance {
             Balance::RoundRobin | Balance::LeastConnections => {
-                let socket = inherit::take(inherit::HANDOFF_FD).context("no handoff socket was handed over")?;
+                let socket =
+                    inherit::take(inherit::HANDOFF_FD).context("no handoff socket was handed over")?;
                 Source::Handoff(Arc::new(FdSocket::from_fd(socket)?))
             }
             Balance::Shared => {

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::time::timeout;
 
-use super::{accept::Acceptor, connection::Connections, service::{Handler, Service}};
+use super::{
+    accept::Acceptor,
+    connection::Connections,
+    service::{Handler, Service},
+};
 use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,

@@ -83,7 +83,9 @@ fn failed(failure: &Failure) -> Response {
 fn plain(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(ResponseBody::text(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

@@ -22,8 +22,11 @@ use crate::support::{
 
 const BALANCES: [&str; 3] = ["round-robin", "least-connections", "shared"];
 
-/// How long a load runs. The project's bench runs it for longer.
-const LOAD: Duration = Duration::from_secs(2);
+/// How long a load runs: 2 s, or `HATCHERY_E2E_LOAD` in seconds.
+fn load() -> Duration {
+    let seconds = std::env::var("HATCHERY_E2E_LOAD").map_or(2, |text| text.parse().unwrap());
+    Duration::from_secs(seconds)
+}
 
 fn app(guest: Guest, workers: u32, balance: &str) -> App {
     App::new("spread").worker(guest, &format!("workers = {workers}\nbalance = \"{balance}\""))
@@ -83,8 +86,7 @@ async fn least_connections_goes_to_who_has_the_fewest() {
     // One worker loses all of its own, and gets the next ones.
     let freed = open[0].pid;
     open.retain(|probe| probe.pid != freed);
-    eventually("the freed worker is preferred", async || Probe::open(addr).await.pid == freed)
-        .await;
+    eventually("the freed worker is preferred", async || Probe::open(addr).await.pid == freed).await;
     for _ in 0..8 {
         let probe = Probe::open(addr).await;
         assert_eq!(probe.pid, freed);
@@ -136,11 +138,11 @@ async fn a_load_on_each_balance_fails_no_request() {
                     Vec::new()
                 });
             }
-            tokio::time::sleep(LOAD).await;
+            tokio::time::sleep(load()).await;
             over.store(true, SeqCst);
             let failures = clients.join_all().await.concat();
             assert!(failures.is_empty(), "{guest:?} {balance}: {failures:?}");
-            println!("{guest:?} {balance}: {} requests in {LOAD:?}", done.load(SeqCst));
+            println!("{guest:?} {balance}: {} requests in {:?}", done.load(SeqCst), load());
         }
     }
 }
@@ -167,8 +169,7 @@ async fn a_large_body_takes_little_memory() {
         };
         let mut connection = Connection::open(cluster.addr(), Version::H1).await;
         let (frames, body) = streamed(4);
-        let (reply, ()) =
-            tokio::join!(connection.begin(request("POST", "/sink", body)), fill(frames));
+        let (reply, ()) = tokio::join!(connection.begin(request("POST", "/sink", body)), fill(frames));
         let answer = reply.unwrap().collect().await.unwrap().to_bytes();
         assert_eq!(serde_json::from_slice::<Value>(&answer).unwrap(), json!({ "bytes": size }));
 

@@ -34,15 +34,16 @@ struct Schemes {
 const PUSH: Schemes = Schemes { push: true, pull: None, force: None };
 
 struct Demo {
-    origin: Cluster,
+    /// Dropped first: its agent has a long poll with the origin, which would wait for its answer.
     cache: Cluster,
+    origin: Cluster,
 }
 
 impl Demo {
     async fn start(schemes: Schemes) -> Self {
         let environment = r#"environment = { DELAY = "10ms" }"#;
         let origin = App::new("origin").worker(Guest::Origin, &format!("workers = 1\n{environment}"));
-        let origin = Cluster::start(&[origin]).await;
+        let origin = Cluster::start(&[origin.more("[limits]\nstop-timeout = \"1s\"")]).await;
         let addr = origin.addr();
         let keys = |more: &str| {
             format!(
@@ -63,7 +64,7 @@ impl Demo {
             .more(&schedule("force-refresh", schemes.force, "all"))
             .more(&schedule("pull-refresh", schemes.pull, "one"));
         let cache = Cluster::start(&[cache]).await;
-        Self { origin, cache }
+        Self { cache, origin }
     }
 
     /// Sets the value where it comes from.

@@ -35,7 +35,8 @@ fn server() -> SocketAddr {
             let mut stream = stream.unwrap();
             // One read has the whole of a small request.
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nhere");
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nhere");
         }
     });
     addr
@@ -131,9 +132,14 @@ folders = [
             let got = read(path).await;
             assert!(got["error"].is_string(), "{guest:?} reads {path}: {got}");
         }
-        for path in
-            ["/data/a.txt", "/data/new.txt", "/own/up/new.txt", "/own/../new.txt", "/own/up/secret.txt", "/new.txt"]
-        {
+        for path in [
+            "/data/a.txt",
+            "/data/new.txt",
+            "/own/up/new.txt",
+            "/own/../new.txt",
+            "/own/up/secret.txt",
+            "/new.txt",
+        ] {
             let got = write(path).await;
             assert!(got["error"].is_string(), "{guest:?} writes {path}: {got}");
         }

@@ -147,8 +147,7 @@ async fn what_is_sent_in_start_arrives_when_the_cluster_is_ready() {
             for pid in &everybody {
                 let of = |action: &'static str| {
                     at(&|entry: &Entry| {
-                        entry.action.as_deref() == Some(action)
-                            && entry.sender.as_ref().unwrap().pid == *pid
+                        entry.action.as_deref() == Some(action) && entry.sender.as_ref().unwrap().pid == *pid
                     })
                 };
                 assert!(ready < of("early") && of("early") < of("hello-all"), "{log:?}");

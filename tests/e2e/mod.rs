@@ -1,12 +1,17 @@
 //! The whole, from outside: `hatchery run` with real components, told and asked over HTTP.
 //!
-//! The components are built beforehand (`just guests`).
+//! The components are built beforehand (`just guests`). Set
+//! - `HATCHERY_GUESTS` to the folder they are in, where it is not the usual one,
+//! - `HATCHERY_E2E_MIB` to the size of the large body (256),
+//! - `HATCHERY_E2E_LOAD` to the seconds of each load (2).
 
 mod balance;
 mod cache;
 mod capabilities;
+mod cli;
 mod http;
 mod messenger;
+mod misbehaviour;
 mod requests;
 mod restart;
 mod schedules;

@@ -61,18 +61,16 @@ async fn meanwhile_the_others_serve() {
         // Whoever is connected from here on is served; only what was with the dead one is lost. What
         // is in the very act of being handed over may be.
         let (mut answered, mut broken) = (0, 0);
-        eventually("the replacement", async || {
-            match try_get(cluster.addr(), "/self").await {
-                Ok(reply) => {
-                    answered += 1;
-                    let pid = reply.json::<serde_json::Value>()["pid"].as_u64().unwrap();
-                    let slot = reply.json::<serde_json::Value>()["slot"].as_u64().unwrap();
-                    slot == 1 && pid != old
-                }
-                Err(_) => {
-                    broken += 1;
-                    false
-                }
+        eventually("the replacement", async || match try_get(cluster.addr(), "/self").await {
+            Ok(reply) => {
+                answered += 1;
+                let pid = reply.json::<serde_json::Value>()["pid"].as_u64().unwrap();
+                let slot = reply.json::<serde_json::Value>()["slot"].as_u64().unwrap();
+                slot == 1 && pid != old
+            }
+            Err(_) => {
+                broken += 1;
+                false
             }
         })
         .await;

@@ -153,7 +153,8 @@ payload = "sleep:60000"
 
 #[tokio::test]
 async fn a_skipped_task_runs_again_when_it_has_ended() {
-    let schedule = "[[schedule]]\nname = \"slow\"\ninterval = \"100ms\"\ntype = \"one\"\npayload = \"sleep:250\"";
+    let schedule =
+        "[[schedule]]\nname = \"slow\"\ninterval = \"100ms\"\ntype = \"one\"\npayload = \"sleep:250\"";
     let cluster = Cluster::start(&[app(Guest::ProbeP3, schedule)]).await;
     cluster.log.wait_for_count("slow: succeeded", 3).await;
     assert!(cluster.log.count("slow: skipped") >= 2);
@@ -177,7 +178,10 @@ type = "agent"
             // Not the one and done: the schedule goes on.
             cluster.log.wait_for_count(&format!("schedule {name}: failed"), 3).await;
             let lines = cluster.log.with(&format!("schedule {name}: failed"));
-            assert!(lines.iter().all(|line| line.contains("asked to fail") && line.contains("ERROR")), "{lines:?}");
+            assert!(
+                lines.iter().all(|line| line.contains("asked to fail") && line.contains("ERROR")),
+                "{lines:?}"
+            );
         }
         assert_eq!(cluster.titles().len(), 3);
     }

@@ -1,6 +1,6 @@
 //! From `hatchery run` to the ready line, and every way in which a start fails.
 
-use std::{collections::BTreeSet, net::TcpListener};
+use std::{collections::BTreeSet, net::TcpListener, time::Instant};
 
 use crate::support::{App, Cluster, Entry, Guest, Probe, eventually};
 
@@ -14,7 +14,9 @@ fn with_environment(guest: Guest, environment: &str) -> App {
 async fn ready_means_that_all_processes_are_there_and_serve() {
     for guest in Guest::PROBES {
         let app = App::probe(guest, 2).agent(guest, "");
+        let begun = Instant::now();
         let cluster = Cluster::start(&[app]).await;
+        println!("{guest:?}: an agent and 2 workers were ready after {:?}", begun.elapsed());
         let titles: Vec<_> = cluster.titles().into_iter().collect();
         let wanted = ["agent probe/0", "worker probe/0", "worker probe/1"];
         assert_eq!(titles, wanted.map(|title| (format!("hatchery: {title}"), 1)));
@@ -105,12 +107,7 @@ async fn an_app_needs_no_workers() {
 
 #[tokio::test]
 async fn a_guest_that_does_not_start_ends_the_start() {
-    let causes = [
-        ("error", "asked to fail"),
-        ("trap", "trap"),
-        ("exit", "exit"),
-        ("hang", "start-timeout"),
-    ];
+    let causes = [("error", "asked to fail"), ("trap", "trap"), ("exit", "exit"), ("hang", "start-timeout")];
     for guest in Guest::PROBES {
         for (role, who) in [("worker", "worker 0 of probe"), ("agent", "agent of probe")] {
             for (how, cause) in causes {

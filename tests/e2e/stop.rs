@@ -1,7 +1,8 @@
 //! The end: in order, at once, under load, with guests that do not want to, and without the master.
 
 use std::{
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -63,10 +64,27 @@ async fn a_guest_that_does_not_stop_is_stopped() {
             // Within `stop-timeout`, and what a busy machine adds.
             let status = cluster.ended(Duration::from_secs(6)).await;
             assert_eq!(status.code(), Some(0), "{guest:?} {role}");
-            assert!(begun.elapsed() >= Duration::from_millis(500), "{guest:?} {role}: its stop was not called");
+            assert!(
+                begun.elapsed() >= Duration::from_millis(500),
+                "{guest:?} {role}: its stop was not called"
+            );
             assert_eq!(cluster.processes(), []);
         }
     }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_keep_a_guest_from_its_stop() {
+    // Its worker would wait for it until it is killed.
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"8s\"");
+    let mut cluster = Cluster::start(&[app]).await;
+    let mut client = TcpStream::connect(cluster.addr()).unwrap();
+    client.write_all(b"GET /source?bytes=1000000000 HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    client.read_exact(&mut [0; 10]).unwrap();
+    cluster.master().signal(Signal::SIGTERM);
+    assert_eq!(cluster.ended(SOON).await.code(), Some(0));
+    let log = cluster.log.ended().await;
+    assert!(log.contains("exit code 0") && !log.contains("SIGKILL"), "{log}");
 }
 
 #[tokio::test]
@@ -129,7 +147,9 @@ async fn client(addr: SocketAddr, name: usize, answered: Arc<AtomicUsize>) -> Ou
                 Err(error) if error.is_unsent() => break,
                 Err(error) => {
                     match is_fresh {
-                        true => outcome.failures.push(format!("{line}, the first of its connection: {error}")),
+                        true => {
+                            outcome.failures.push(format!("{line}, the first of its connection: {error}"))
+                        }
                         false => outcome.unread.push(line),
                     }
                     break;

@@ -12,18 +12,28 @@ pub(crate) struct App {
     agent: Option<Part>,
     rest: String,
     files: Vec<(String, Vec<u8>)>,
+    /// Is it named on the command line?
+    pub(super) is_named: bool,
 }
 
 #[derive(Clone)]
 struct Part {
-    wasm: Vec<u8>,
+    /// None where its build command is to make it.
+    wasm: Option<Vec<u8>>,
     keys: String,
 }
 
 impl App {
     /// Without worker and agent yet.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), worker: None, agent: None, rest: String::new(), files: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            worker: None,
+            agent: None,
+            rest: String::new(),
+            files: Vec::new(),
+            is_named: true,
+        }
     }
 
     /// The probe alone, so many workers.
@@ -38,7 +48,13 @@ impl App {
 
     /// As [`App::worker`], with any bytes as component.
     pub(crate) fn worker_wasm(mut self, wasm: Vec<u8>, keys: &str) -> Self {
-        self.worker = Some(Part { wasm, keys: keys.to_owned() });
+        self.worker = Some(Part { wasm: Some(wasm), keys: keys.to_owned() });
+        self
+    }
+
+    /// Without a component: `keys` go on to say how it is built.
+    pub(crate) fn unbuilt_worker(mut self, keys: &str) -> Self {
+        self.worker = Some(Part { wasm: None, keys: keys.to_owned() });
         self
     }
 
@@ -49,7 +65,7 @@ impl App {
 
     /// As [`App::agent`], with any bytes as component.
     pub(crate) fn agent_wasm(mut self, wasm: Vec<u8>, keys: &str) -> Self {
-        self.agent = Some(Part { wasm, keys: keys.to_owned() });
+        self.agent = Some(Part { wasm: Some(wasm), keys: keys.to_owned() });
         self
     }
 
@@ -61,8 +77,14 @@ impl App {
     }
 
     /// A file in the app's folder, with the folders above it.
-    pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
-        self.files.push((path.to_owned(), text.as_bytes().to_vec()));
+    pub(crate) fn file(mut self, path: &str, data: impl Into<Vec<u8>>) -> Self {
+        self.files.push((path.to_owned(), data.into()));
+        self
+    }
+
+    /// Not named on the command line: another app's manifest names it.
+    pub(crate) fn beside(mut self) -> Self {
+        self.is_named = false;
         self
     }
 
@@ -71,8 +93,9 @@ impl App {
         let mut manifest = format!("name = \"{}\"\nversion = \"1.2.3\"\n", self.name);
         for (role, part) in [("worker", &self.worker), ("agent", &self.agent)] {
             let Some(Part { wasm, keys }) = part else { continue };
-            fs::create_dir_all(folder).unwrap();
-            fs::write(folder.join(role).with_extension("wasm"), wasm).unwrap();
+            if let Some(wasm) = wasm {
+                fs::write(folder.join(role).with_extension("wasm"), wasm).unwrap();
+            }
             writeln!(manifest, "\n[{role}]\ncomponent = \"{role}.wasm\"").unwrap();
             if role == "worker" && !keys.contains("listen =") {
                 writeln!(manifest, "listen = \"127.0.0.1:0\"").unwrap();

@@ -29,7 +29,9 @@ const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
 
 /// One master with all its apps and processes.
 pub(crate) struct Cluster {
-    master: Child,
+    command: Command,
+    /// None before it is launched.
+    master: Option<Child>,
     folder: TempDir,
     mark: String,
     apps: Vec<String>,
@@ -54,6 +56,13 @@ impl Cluster {
 
     /// Starts the apps, and does not wait.
     pub(crate) fn spawn(apps: &[App], arguments: &[&str]) -> Self {
+        let mut cluster = Self::prepare(apps);
+        cluster.launch(arguments);
+        cluster
+    }
+
+    /// Writes all there is to start.
+    pub(crate) fn prepare(apps: &[App]) -> Self {
         let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();
         let home = folder.path().join("home");
         fs::create_dir_all(CACHE).unwrap();
@@ -61,33 +70,46 @@ impl Cluster {
         symlink(CACHE, home.join("cache")).unwrap();
         let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
-        command.arg("run");
+        command.arg("run").arg("--home").arg(home);
         for app in apps {
             let folder = folder.path().join(&app.name);
             fs::create_dir_all(&folder).unwrap();
             app.write(&folder);
-            command.arg(folder);
+            if app.is_named {
+                command.arg(folder);
+            }
         }
-        command.arg("--home").arg(home).args(arguments);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
             command.env_remove(name);
         }
         command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut master = command.spawn().unwrap();
-        let stdout = Lines::of(master.stdout.take().unwrap());
-        let log = Lines::of(master.stderr.take().unwrap());
-        let apps = apps.iter().map(|app| app.name.clone()).collect();
-        Self { master, folder, mark, apps, stdout, log }
+        Self {
+            command,
+            master: None,
+            folder,
+            mark,
+            apps: apps.iter().map(|app| app.name.clone()).collect(),
+            stdout: Lines::default(),
+            log: Lines::default(),
+        }
+    }
+
+    /// Starts what is prepared.
+    pub(crate) fn launch(&mut self, arguments: &[&str]) {
+        let mut master = self.command.args(arguments).spawn().unwrap();
+        self.stdout = Lines::of(master.stdout.take().unwrap());
+        self.log = Lines::of(master.stderr.take().unwrap());
+        self.master = Some(master);
     }
 
     /// Waits for every app's ready line.
     pub(crate) async fn ready(&mut self) {
         let all = in_time(2 * DEADLINE, async || {
-            self.stdout.count("ready app=") == self.apps.len() || self.master.try_wait().unwrap().is_some()
+            self.stdout.count("ready app=") == self.apps.len() || self.status().is_some()
         });
         assert!(all.await, "not ready in time");
-        if let Some(status) = self.master.try_wait().unwrap() {
+        if let Some(status) = self.status() {
             panic!("the master ended before it was ready ({status})");
         }
     }
@@ -112,7 +134,7 @@ impl Cluster {
 
     /// The master.
     pub(crate) fn master(&self) -> OsProcess {
-        OsProcess { id: self.master.id().try_into().unwrap(), title: "master".to_owned() }
+        OsProcess { id: self.child().id().try_into().unwrap(), title: "master".to_owned() }
     }
 
     /// All processes of this cluster, the master included.
@@ -134,9 +156,9 @@ impl Cluster {
 
     /// Waits until the master has ended, within a bound that the test states.
     pub(crate) async fn ended(&mut self, deadline: Duration) -> ExitStatus {
-        let ended = in_time(deadline, async || self.master.try_wait().unwrap().is_some()).await;
+        let ended = in_time(deadline, async || self.status().is_some()).await;
         assert!(ended, "the master has not ended within {deadline:?}");
-        self.master.try_wait().unwrap().unwrap()
+        self.status().unwrap()
     }
 
     /// Waits for a start that fails: an exit code other than 0, no ready line, no process left. Gives
@@ -165,19 +187,29 @@ impl Cluster {
         titles
     }
 
+    fn child(&self) -> &Child {
+        self.master.as_ref().expect("launched")
+    }
+
+    /// How the master ended, if it has.
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.master.as_mut().expect("launched").try_wait().unwrap()
+    }
+
     /// In order, then by force. True when order was enough.
     fn stop(&mut self) -> bool {
-        if self.master.try_wait().unwrap().is_none() {
-            self.master().signal(Signal::SIGTERM);
-            let end = Instant::now() + STOP;
-            while self.master.try_wait().unwrap().is_none() {
-                if Instant::now() > end {
-                    self.master.kill().unwrap();
-                    self.master.wait().unwrap();
-                    return false;
-                }
-                thread::sleep(Duration::from_millis(5));
+        if self.master.is_none() || self.status().is_some() {
+            return true;
+        }
+        self.master().signal(Signal::SIGTERM);
+        let end = Instant::now() + STOP;
+        while self.status().is_none() {
+            if Instant::now() > end {
+                self.master().signal(Signal::SIGKILL);
+                self.master.as_mut().expect("launched").wait().unwrap();
+                return false;
             }
+            thread::sleep(Duration::from_millis(5));
         }
         true
     }

@@ -1,11 +1,9 @@
 //! HTTP clients: one connection, HTTP/1.1 or h2c, and requests on it.
+//!
+//! Connections live on a thread of their own, so that they go on while a test's own thread waits for
+//! a cluster to stop.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{convert::Infallible, fmt, net::SocketAddr, sync::LazyLock, thread, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, channel::mpsc};
@@ -17,10 +15,22 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::de::DeserializeOwned;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Handle},
+    time::timeout,
+};
 
 /// How long a response may take. Longer than the default `request-timeout`.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where connections live.
+static CLIENTS: LazyLock<Handle> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
+});
 
 /// A request's body.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -97,28 +107,34 @@ enum Sender {
     H2(http2::SendRequest<Body>),
 }
 
+impl Sender {
+    async fn open(addr: SocketAddr, version: Version) -> Result<Self, Broken> {
+        let stream = TcpStream::connect(addr).await.map_err(Broken::Refused)?;
+        stream.set_nodelay(true).map_err(Broken::Refused)?;
+        let io = TokioIo::new(stream);
+        Ok(match version {
+            Version::H1 => {
+                let (sender, connection) = http1::handshake(io).await.map_err(Broken::Unsent)?;
+                tokio::spawn(connection);
+                Self::H1(sender)
+            }
+            Version::H2 => {
+                let shaken = http2::handshake(TokioExecutor::new(), io).await;
+                let (sender, connection) = shaken.map_err(Broken::Unsent)?;
+                tokio::spawn(connection);
+                Self::H2(sender)
+            }
+        })
+    }
+}
+
 impl Connection {
     pub(crate) async fn open(addr: SocketAddr, version: Version) -> Self {
         Self::try_open(addr, version).await.unwrap_or_else(|error| panic!("{addr}: {error}"))
     }
 
     pub(crate) async fn try_open(addr: SocketAddr, version: Version) -> Result<Self, Broken> {
-        let stream = TcpStream::connect(addr).await.map_err(Broken::Refused)?;
-        stream.set_nodelay(true).map_err(Broken::Refused)?;
-        let io = TokioIo::new(stream);
-        let sender = match version {
-            Version::H1 => {
-                let (sender, connection) = http1::handshake(io).await.map_err(Broken::Unsent)?;
-                tokio::spawn(connection);
-                Sender::H1(sender)
-            }
-            Version::H2 => {
-                let shaken = http2::handshake(TokioExecutor::new(), io).await;
-                let (sender, connection) = shaken.map_err(Broken::Unsent)?;
-                tokio::spawn(connection);
-                Sender::H2(sender)
-            }
-        };
+        let sender = CLIENTS.spawn(Sender::open(addr, version)).await.unwrap()?;
         Ok(Self { addr, sender })
     }
 

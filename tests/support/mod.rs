@@ -5,6 +5,7 @@
 
 mod app;
 mod cluster;
+mod command;
 mod guest;
 mod http;
 mod lines;
@@ -14,8 +15,11 @@ mod wait;
 
 pub(crate) use app::App;
 pub(crate) use cluster::Cluster;
+pub(crate) use command::hatchery;
 pub(crate) use guest::Guest;
-pub(crate) use http::{Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get};
+pub(crate) use http::{
+    Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
+};
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::gone;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

@@ -152,7 +152,7 @@ impl Router {
             ToMaster::Ask { ask, to, action, timeout } => {
                 let letter = Letter { sender, action, data };
                 let (members, config) = (&mut self.members, &self.config);
-                self.questions.ask(ask, to, letter, timeout, members, config, now, out);
+                self.questions.ask(ask, to, &letter, timeout, members, config, now, out);
                 Ok(())
             }
             ToMaster::Answer { question, outcome } => {

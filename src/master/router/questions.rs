@@ -64,7 +64,7 @@ impl Questions {
         &mut self,
         ask: AskId,
         to: AskTarget,
-        letter: Letter,
+        letter: &Letter,
         timeout: Duration,
         members: &mut Members,
         config: &Config,
@@ -95,20 +95,20 @@ impl Questions {
         }
         for target in targets {
             let asked = Asked { ask, target, timeout, deadline: now + timeout };
-            self.pose(asked, letter.clone(), members, config, out);
+            self.pose(&asked, letter, members, config, out);
         }
     }
 
     /// Poses one, or holds it.
     fn pose(
         &mut self,
-        asked: Asked,
-        letter: Letter,
+        asked: &Asked,
+        letter: &Letter,
         members: &mut Members,
         config: &Config,
         out: &mut Vec<Outgoing>,
     ) {
-        let Asked { ask, target, timeout, deadline } = asked;
+        let Asked { ask, target, timeout, deadline } = *asked;
         let asker = letter.sender.pid;
         let cost = letter.cost();
         let id = QuestionId(self.last + 1);
@@ -123,16 +123,16 @@ impl Questions {
                 }
                 member.question_bytes += cost;
                 if member.has_started() {
-                    out.push(question(member.process.pid, id, letter, timeout));
+                    out.push(question(member.process.pid, id, letter.clone(), timeout));
                 } else {
-                    held = Some(letter);
+                    held = Some(letter.clone());
                 }
             }
             None if self.waiting_bytes() + cost > config.queue_size => {
                 out.push(answered(asker, ask, target, Err(AskError::Overloaded), Bytes::new()));
                 return;
             }
-            None => held = Some(letter),
+            None => held = Some(letter.clone()),
         }
         self.last += 1;
         if let Some(member) = members.get_mut(asker) {

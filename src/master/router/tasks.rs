@@ -77,7 +77,7 @@ impl Tasks {
         out: &mut Vec<Outgoing>,
     ) -> Result<(), Violation> {
         let Wanted { run, name, on, has_payload, payload } = wanted;
-        if !members.get(from).is_some_and(|member| member.process.role == Role::Agent) {
+        if members.get(from).is_none_or(|member| member.process.role != Role::Agent) {
             return Err(Violation("asked for a task though it is not the agent"));
         }
         if self.runs.contains_key(&run) {

@@ -229,8 +229,9 @@ impl Cluster {
         match self.phase {
             Phase::Agent | Phase::Workers => self.abort(message, now, actions),
             Phase::Running => {
-                actions.push(Action::ProcessesChanged);
                 slot.schedule(now, self.rng.f64());
+                // With the one that comes at once, where one does.
+                actions.push(Action::ProcessesChanged);
                 self.respawn(now, actions);
             }
             Phase::StoppingWorkers | Phase::StoppingAgent => {
@@ -265,7 +266,14 @@ impl Cluster {
         }
         match (self.phase, late) {
             (Phase::Agent | Phase::Workers, Some(message)) => self.abort(message, now, actions),
-            (Phase::Running, _) => self.respawn(now, actions),
+            (Phase::Running, _) => {
+                let before = actions.len();
+                self.respawn(now, actions);
+                if actions.len() > before {
+                    // It may send from its start already: whom it sends to must know it, to answer.
+                    actions.push(Action::ProcessesChanged);
+                }
+            }
             (Phase::StoppingWorkers, _) if self.workers_by.is_some_and(|by| by <= now) => {
                 self.workers_by = None;
                 self.kill_all(Role::Worker, OUT_OF_TIME, actions);

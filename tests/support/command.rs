@@ -1,0 +1,29 @@
+//! The binary run to its end, for verbs that are not `run`.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// How it ended, and what it printed.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `hatchery` in a folder, which is its home too.
+pub(crate) fn hatchery(folder: &Path, arguments: &[&str]) -> Done {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).current_dir(folder).env("HATCHERY_HOME", folder.join("home"));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Done {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
