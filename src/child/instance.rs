@@ -48,7 +48,7 @@ impl Instance {
             match self.resident.run().await {
                 Ended::Stopped => return Ok(()),
                 Ended::Trapped(trap) => {
-                    tracing::error!("the guest trapped; a fresh instance takes over: {trap:#}");
+                    tracing::error!("the guest trapped; a fresh instance takes over: {trap}");
                 }
             }
             self.start().await?;

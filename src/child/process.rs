@@ -33,10 +33,10 @@ impl Child {
     ///
     /// When there is no master, or it speaks another protocol.
     pub async fn connect(role: Role, master: i32) -> anyhow::Result<Self> {
-        parent::die_with_parent(master)?;
-        name::set(&format!("hatchery-{role}"))?;
         let control = inherit::take(inherit::CONTROL_FD)
             .with_context(|| format!("`hatchery {role}` is started by the master, not by hand"))?;
+        parent::die_with_parent(master)?;
+        name::set(&format!("hatchery-{role}"))?;
         let (mut reader, sender, writer) = link::split(link::from_fd(control)?, link::Options::default());
         tokio::spawn(writer.run());
         let _ = sender.try_send(&ToMaster::Hello { protocol: PROTOCOL }, &[]);

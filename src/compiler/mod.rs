@@ -16,10 +16,10 @@ use crate::{
 ///
 /// When there is no master to ask or to tell. A component that does not compile is a reply.
 pub async fn run(master: i32) -> anyhow::Result<()> {
-    parent::die_with_parent(master)?;
-    name::set("hatchery-compiler")?;
     let control = inherit::take(inherit::CONTROL_FD)
         .context("`hatchery compiler` is started by the master, not by hand")?;
+    parent::die_with_parent(master)?;
+    name::set("hatchery-compiler")?;
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };

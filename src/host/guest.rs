@@ -1,6 +1,5 @@
 //! A loaded component: which of the known interfaces it exports, and how to instantiate it.
 
-use anyhow::Context as _;
 use wasmtime::{
     Store,
     component::{Component, Instance, InstancePre},
@@ -17,6 +16,7 @@ use super::{
     linker::linker,
     resident::clocked,
     store::{State, store},
+    trap::describe,
 };
 
 /// One of two versions of the same thing.
@@ -226,7 +226,8 @@ impl Guest {
         let spin = Spin::default();
         let mut store = store(&self.engine, settings, spin.clone())?;
         let instance = clocked(&self.engine.clock, &spin, self.pre.instantiate_async(&mut store)).await;
-        let instance = instance.map_err(anyhow::Error::from).context("cannot instantiate the component")?;
+        let instance = instance
+            .map_err(|error| anyhow::anyhow!("cannot instantiate the component: {}", describe(&error)))?;
         let http = match &self.http {
             Some(Version::V02(indices)) => Some(Version::V02(indices.load(&mut store, &instance)?)),
             Some(Version::V03(indices)) => Some(Version::V03(indices.load(&mut store, &instance)?)),

@@ -31,6 +31,7 @@ mod output;
 mod per_request;
 mod resident;
 mod store;
+mod trap;
 mod wasi;
 
 pub use body::ResponseBody;

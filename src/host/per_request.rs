@@ -19,6 +19,7 @@ use super::{
     guest::Live,
     http::{self, InFlight},
     resident::{call_stack, clocked},
+    trap::describe,
 };
 
 /// How long a guest may go on once its response has been sent, or its client has gone.
@@ -119,6 +120,6 @@ async fn serve(
     let called = clocked(&guest.engine.clock, &spin, called).await.and_then(|inner| inner);
     called.map_err(|trap| {
         in_flight.trapped(&call_stack(&mut store), &trap);
-        trap.into()
+        anyhow::anyhow!(describe(&trap))
     })
 }

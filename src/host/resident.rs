@@ -26,6 +26,7 @@ use super::{
     handle::{Queues, Request},
     http::InFlight,
     store::State,
+    trap::describe,
 };
 
 /// How long calls that are still under way may take once `lifecycle.stop` has returned.
@@ -46,8 +47,8 @@ pub struct Resident {
 pub enum Ended {
     /// After [`Job::Stop`], or because nobody can send jobs any more.
     Stopped,
-    /// The guest trapped. What it had begun is answered with a failure.
-    Trapped(anyhow::Error),
+    /// The guest trapped: why and where. What it had begun is answered with a failure.
+    Trapped(String),
 }
 
 impl Resident {
@@ -91,7 +92,7 @@ impl Resident {
         match started.await.and_then(|inner| inner) {
             Ok(Ok(())) => {}
             Ok(Err(why)) => anyhow::bail!("the guest's start returned an error: {why}"),
-            Err(trap) => return Err(anyhow::Error::from(trap).context("the guest trapped in start")),
+            Err(trap) => anyhow::bail!("the guest trapped in start: {}", describe(&trap)),
         }
         self.live = Some((store, spin, calls));
         Ok(())
@@ -100,7 +101,7 @@ impl Resident {
     /// Does jobs until it is told to stop, or a trap.
     pub async fn run(&mut self) -> Ended {
         let Some((mut store, spin, calls)) = self.live.take() else {
-            return Ended::Trapped(anyhow::anyhow!("the instance was not started"));
+            return Ended::Trapped("the instance was not started".to_owned());
         };
         let Queues { jobs, requests, progress, given_up } = &mut self.queues;
         // Both were about an instance that is no more.
@@ -185,10 +186,10 @@ impl Resident {
         let Err(trap) = ended else { return Ended::Stopped };
         calls.in_flight.trapped(&call_stack(&mut store), &trap);
         if stopping {
-            tracing::error!("the guest trapped while it stopped: {trap:#}");
+            tracing::error!("the guest trapped while it stopped: {}", describe(&trap));
             return Ended::Stopped;
         }
-        Ended::Trapped(trap.into())
+        Ended::Trapped(describe(&trap))
     }
 }
 

@@ -148,7 +148,7 @@ async fn client(addr: SocketAddr, name: usize, answered: Arc<AtomicUsize>) -> Ou
                 Err(error) => {
                     match is_fresh {
                         true => {
-                            outcome.failures.push(format!("{line}, the first of its connection: {error}"))
+                            outcome.failures.push(format!("{line}, the first of its connection: {error}"));
                         }
                         false => outcome.unread.push(line),
                     }

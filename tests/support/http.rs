@@ -3,7 +3,7 @@
 //! Connections live on a thread of their own, so that they go on while a test's own thread waits for
 //! a cluster to stop.
 
-use std::{convert::Infallible, fmt, net::SocketAddr, sync::LazyLock, thread, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::LazyLock, thread, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, channel::mpsc};
@@ -71,15 +71,18 @@ impl Reply {
 }
 
 /// Why there is no whole response.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     /// The server did not take the connection.
+    #[error("the connection was not taken: {0}")]
     Refused(std::io::Error),
     /// The connection was found closed before the request was written.
+    #[error("not a byte was sent: {0:?}")]
     Unsent(hyper::Error),
     /// The request was written, at least in part.
+    #[error("sent, and not answered: {0:?}")]
     Unanswered(hyper::Error),
-    /// Nothing came in [`LIMIT`].
+    #[error("no answer within {LIMIT:?}")]
     Late,
 }
 
@@ -87,12 +90,6 @@ impl Broken {
     /// Not a byte of the request was written.
     pub(crate) fn is_unsent(&self) -> bool {
         matches!(self, Self::Unsent(_))
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self:?}")
     }
 }
 
