@@ -10,6 +10,7 @@ mod inbox;
 mod instance;
 mod load;
 mod process;
+mod pulse;
 
 pub use cluster::Cluster;
 pub use inbox::{Event, Inbox};

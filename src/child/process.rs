@@ -45,6 +45,7 @@ impl Child {
             Some(_) => bail!("the master's first frame is not Boot"),
             None => process::exit(MASTER_GONE),
         };
+        super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
         let cluster = Arc::new(Cluster::new(&boot, sender));

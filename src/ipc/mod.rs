@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod compile;
 pub mod handoff;
+pub mod heartbeat;
 pub mod link;
 pub mod message;
 mod queue;

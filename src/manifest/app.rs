@@ -159,6 +159,8 @@ pub struct Limits {
     pub start_timeout: Duration,
     /// From the wish to stop to SIGKILL. Default 10 s.
     pub stop_timeout: Duration,
+    /// How long a process may show no life, before it is killed and replaced. Default 10 s.
+    pub hang_timeout: Duration,
     /// The most data of one message, question or answer. Default 1 MiB.
     pub message_size: usize,
     /// The most bytes of messages that wait for one process, or from it. Default 16 MiB.

@@ -82,6 +82,7 @@ impl Table {
                 "cpu-limit",
                 "start-timeout",
                 "stop-timeout",
+                "hang-timeout",
                 "message-size",
                 "queue-size",
             ],

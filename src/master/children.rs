@@ -17,6 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
+    net::UnixStream,
     process::Child as Process,
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -24,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    exit,
+    exit, heartbeat,
     reason::{MAX_REASON, cut},
 };
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
-        inherit::{COMPONENT_FD, CONTROL_FD, HANDOFF_FD, LISTENER_FD},
+        inherit::{COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
         spawn::{Spawn, spawn},
     },
 };
@@ -132,8 +133,9 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let (pid, limits) = (boot.process.pid, boot.app.limits);
     let code = code.map(|code| code.try_clone()).transpose()?;
     let (stream, theirs) = link::pair()?;
+    let (heartbeat, their_heartbeat) = link::pair()?;
     let fds: Vec<(OwnedFd, RawFd)> =
-        [(Some(theirs), CONTROL_FD), (code, COMPONENT_FD), (handoff, HANDOFF_FD), (listener, LISTENER_FD)]
+        [(Some(theirs), CONTROL_FD), (code, COMPONENT_FD), (handoff, HANDOFF_FD), (listener, LISTENER_FD), (Some(their_heartbeat), HEARTBEAT_FD)]
             .into_iter()
             .filter_map(|(fd, number)| Some((fd?, number)))
             .collect();
@@ -151,9 +153,11 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
     let reading = tokio::spawn(read(pid, reader, events.clone()));
     let writing = tokio::spawn(writer.run());
+    let beating = tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone()));
     tokio::spawn(async move {
         let reason = watch(process, reading, &kill).await;
         writing.abort();
+        beating.abort();
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
     Ok(child)
@@ -177,6 +181,12 @@ async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify)
         reading.abort();
     }
     exit::reason(status)
+}
+
+/// Says so when the child hangs.
+async fn beat(pid: Pid, socket: UnixStream, hang_timeout: Duration, events: mpsc::Sender<ChildEvent>) {
+    let reason = heartbeat::watch(socket, hang_timeout).await;
+    let _ = events.send(ChildEvent { pid, what: Happening::Failed(reason) }).await;
 }
 
 /// Passes on what the child sends, until its end of the socket is closed or it breaks the protocol.

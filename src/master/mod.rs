@@ -15,6 +15,7 @@ mod compile;
 mod exit;
 mod front;
 mod handoff;
+mod heartbeat;
 mod listeners;
 mod pids;
 mod reason;

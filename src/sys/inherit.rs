@@ -23,6 +23,9 @@ pub const HANDOFF_FD: RawFd = 5;
 /// The listener, with `balance = "shared"` only.
 pub const LISTENER_FD: RawFd = 6;
 
+/// The child's end of the heartbeat socket (`ipc::heartbeat`). Absent in a compiler.
+pub const HEARTBEAT_FD: RawFd = 7;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

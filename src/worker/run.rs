@@ -20,10 +20,6 @@ use crate::{
 /// The largest linear memory of a pooled instance, in bytes: what its slot reserves.
 const LARGEST_POOLED: usize = 4 << 30;
 
-/// The loop turns at least this often. Besides, as long as a timer this near is set, those of
-/// requests, which are further off, are set without a system call each.
-const TURN: Duration = Duration::from_secs(1);
-
 /// How long the last connections may take to come, once the master has said stop.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 
@@ -93,10 +89,8 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();
-    let mut turn = tokio::time::interval(TURN);
     loop {
         tokio::select! {
-            _ = turn.tick() => {}
             event = child.inbox.next() => match event {
                 Event::Stop => break,
                 Event::ClusterReady | Event::RunEnded(..) => {}

@@ -9,6 +9,7 @@ mod balance;
 mod cache;
 mod capabilities;
 mod cli;
+mod hang;
 mod http;
 mod messenger;
 mod misbehaviour;

@@ -122,6 +122,7 @@ fn every_key_arrives() {
             cpu_limit: Duration::from_millis(250),
             start_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(5),
+            hang_timeout: Duration::from_secs(10),
             message_size: 64_000,
             queue_size: 1 << 20,
         },
@@ -151,6 +152,7 @@ fn the_defaults_are_those_of_the_design() {
         cpu_limit: Duration::from_secs(1),
         start_timeout: Duration::from_secs(30),
         stop_timeout: Duration::from_secs(10),
+        hang_timeout: Duration::from_secs(10),
         message_size: 1 << 20,
         queue_size: 16 << 20,
     };

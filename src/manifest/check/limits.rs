@@ -34,6 +34,10 @@ pub const START_TIMEOUT: Bounds<Duration> =
 pub const STOP_TIMEOUT: Bounds<Duration> =
     Bounds { default: Duration::from_secs(10), min: Duration::from_millis(100), max: HOUR };
 
+/// `hang-timeout`.
+pub const HANG_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(10), min: Duration::from_millis(500), max: HOUR };
+
 /// `message-size`.
 pub const MESSAGE_SIZE: Bounds<u64> = Bounds { default: MIB, min: KIB, max: 64 * MIB };
 
@@ -57,6 +61,7 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
         cpu_limit: table.duration("cpu-limit", &CPU_LIMIT, mistakes),
         start_timeout: table.duration("start-timeout", &START_TIMEOUT, mistakes),
         stop_timeout: table.duration("stop-timeout", &STOP_TIMEOUT, mistakes),
+        hang_timeout: table.duration("hang-timeout", &HANG_TIMEOUT, mistakes),
         message_size: bytes(message_size),
         queue_size: bytes(queue_size),
     }
@@ -70,6 +75,7 @@ impl Default for Limits {
             cpu_limit: CPU_LIMIT.default,
             start_timeout: START_TIMEOUT.default,
             stop_timeout: STOP_TIMEOUT.default,
+            hang_timeout: HANG_TIMEOUT.default,
             message_size: bytes(MESSAGE_SIZE.default),
             queue_size: bytes(QUEUE_SIZE.default),
         }
