@@ -1,7 +1,7 @@
 //! A child's side of the cluster: what its guest sends and asks, and who is there.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,8 +12,9 @@ use crate::{
     cluster::{Action, AskError, AskTarget, Pid, Process, SendError, State, Target},
     host::{Answer, Messenger, Waiting},
     ipc::{
+        blackbox::BlackBox,
         link::{self, Sender},
-        message::{AskId, Boot, ToMaster},
+        message::{AskId, Boot, MAX_TRAP, ToMaster},
     },
 };
 
@@ -33,6 +34,7 @@ pub struct Cluster {
     processes: Mutex<Vec<Process>>,
     this: Process,
     asks: Asks,
+    blackbox: Arc<BlackBox>,
     consumed: Mutex<Consumed>,
 }
 
@@ -43,7 +45,7 @@ struct Consumed {
 }
 
 impl Cluster {
-    pub(super) fn new(boot: &Boot, sender: Sender<ToMaster>) -> Self {
+    pub(super) fn new(boot: &Boot, sender: Sender<ToMaster>, blackbox: Arc<BlackBox>) -> Self {
         Self {
             sender,
             name: boot.app.name.clone(),
@@ -55,6 +57,7 @@ impl Cluster {
             processes: Mutex::new(boot.processes.clone()),
             this: boot.process.clone(),
             asks: Asks::default(),
+            blackbox,
             consumed: Mutex::default(),
         }
     }
@@ -188,6 +191,12 @@ impl Messenger for Cluster {
             let Consumed { messages, bytes } = std::mem::take(&mut *consumed);
             self.tell(&ToMaster::Consumed { messages, bytes });
         }
+    }
+
+    fn trapped(&self, reason: &str) {
+        let cut = reason.floor_char_boundary(MAX_TRAP);
+        let requests = self.blackbox.requests();
+        self.tell(&ToMaster::Trapped { reason: reason[..cut].to_owned(), requests });
     }
 
     fn this(&self) -> Process {

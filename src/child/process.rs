@@ -8,6 +8,7 @@ use super::{Cluster, Inbox};
 use crate::{
     cluster::Role,
     ipc::{
+        blackbox::BlackBox,
         link,
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
@@ -23,6 +24,8 @@ pub struct Child {
     pub cluster: Arc<Cluster>,
     /// What the master sends from now on.
     pub inbox: Inbox,
+    /// What the master has when this process is gone.
+    pub blackbox: Arc<BlackBox>,
 }
 
 impl Child {
@@ -45,12 +48,15 @@ impl Child {
             Some(_) => bail!("the master's first frame is not Boot"),
             None => process::exit(MASTER_GONE),
         };
+        let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
+        let blackbox = Arc::new(BlackBox::open(blackbox)?);
+        log::also_to(&blackbox);
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
-        let cluster = Arc::new(Cluster::new(&boot, sender));
+        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone()));
         let inbox = Inbox::new(reader, cluster.clone());
-        Ok(Self { boot, cluster, inbox })
+        Ok(Self { boot, cluster, inbox, blackbox })
     }
 
     /// The guest's start has returned.

@@ -33,7 +33,8 @@ const TURNS: u32 = 4;
 ///
 /// When there is no socket to answer on.
 pub(super) fn start(hang_timeout: Duration) -> anyhow::Result<()> {
-    let socket = UnixStream::from(inherit::take(inherit::HEARTBEAT_FD).context("no heartbeat was handed over")?);
+    let socket =
+        UnixStream::from(inherit::take(inherit::HEARTBEAT_FD).context("no heartbeat was handed over")?);
     let last = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     let seen = last.clone();

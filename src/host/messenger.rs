@@ -42,6 +42,9 @@ pub trait Messenger: Send + Sync + 'static {
     /// [`super::Message::queued_bytes`] has it.
     fn consumed(&self, bytes: usize);
 
+    /// The guest trapped: why, and its functions below. An instance's life goes on elsewhere.
+    fn trapped(&self, reason: &str);
+
     /// This process.
     fn this(&self) -> Process;
 

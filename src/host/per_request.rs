@@ -120,6 +120,8 @@ async fn serve(
     let called = clocked(&guest.engine.clock, &spin, called).await.and_then(|inner| inner);
     called.map_err(|trap| {
         in_flight.trapped(&call_stack(&mut store), &trap);
-        anyhow::anyhow!(describe(&trap))
+        let reason = describe(&trap);
+        settings.messenger.trapped(&reason);
+        anyhow::anyhow!(reason)
     })
 }

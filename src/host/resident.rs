@@ -189,7 +189,9 @@ impl Resident {
             tracing::error!("the guest trapped while it stopped: {}", describe(&trap));
             return Ended::Stopped;
         }
-        Ended::Trapped(describe(&trap))
+        let reason = describe(&trap);
+        self.settings.messenger.trapped(&reason);
+        Ended::Trapped(reason)
     }
 }
 

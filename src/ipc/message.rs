@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::blackbox::Request;
 use crate::{
     cluster::{Action, AskError, AskTarget, Pid, Process, Sender, Target},
     manifest::{App, RunOn},
@@ -30,6 +31,9 @@ use crate::{
 /// Raised whenever a frame's meaning changes. Both sides come from one binary, so a mismatch means
 /// that the binary was replaced under a running master.
 pub const PROTOCOL: u32 = 1;
+
+/// The most bytes of [`ToMaster::Trapped`]'s reason.
+pub const MAX_TRAP: usize = 16 * 1024;
 
 /// A question, numbered by who asks it; unique in that process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -200,5 +204,12 @@ pub enum ToMaster {
         elapsed: Duration,
         /// The guest's error or trap.
         result: Result<(), String>,
+    },
+    /// The guest trapped, and a fresh instance takes over: for a crash report.
+    Trapped {
+        /// Why, and the guest's functions below it; cut at [`MAX_TRAP`].
+        reason: String,
+        /// What was in hand.
+        requests: Vec<Request>,
     },
 }

@@ -1,5 +1,6 @@
 //! What goes between the master and its children. Knows no role.
 
+pub mod blackbox;
 pub mod codec;
 pub mod compile;
 pub mod handoff;

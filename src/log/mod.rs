@@ -8,7 +8,7 @@ mod text;
 
 use std::{
     io::{self, IsTerminal as _},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use tracing_subscriber::{
@@ -17,7 +17,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::cluster::Role;
+use crate::{cluster::Role, ipc::blackbox::BlackBox};
 
 /// The target of what guests write to standard output.
 pub const GUEST_STDOUT: &str = "guest.stdout";
@@ -46,6 +46,7 @@ impl Format {
     }
 }
 
+static BLACKBOX: OnceLock<Arc<BlackBox>> = OnceLock::new();
 static NAME: OnceLock<String> = OnceLock::new();
 static ARGUMENTS: OnceLock<[String; 4]> = OnceLock::new();
 
@@ -69,12 +70,33 @@ pub fn init(format: Format, level: LevelFilter) {
     match format {
         Format::Text => {
             let layer = tracing_subscriber::fmt::layer().with_ansi(coloured()).event_format(text::Text);
-            registry.with(layer.with_writer(io::stderr)).init();
+            registry.with(layer.with_writer(|| Lines)).init();
         }
         Format::Json => {
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            registry.with(layer.with_span_list(false).with_writer(io::stderr)).init();
+            registry.with(layer.with_span_list(false).with_writer(|| Lines)).init();
         }
+    }
+}
+
+/// From now on, lines go to this black box as well.
+pub fn also_to(blackbox: &Arc<BlackBox>) {
+    let _ = BLACKBOX.set(blackbox.clone());
+}
+
+/// Where lines go. The subscriber writes each with one call.
+struct Lines;
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(blackbox) = BLACKBOX.get() {
+            blackbox.log(line);
+        }
+        io::stderr().write_all(line).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

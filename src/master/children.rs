@@ -25,18 +25,21 @@ use tokio::{
 };
 
 use super::{
+    crash::Who,
     exit, heartbeat,
     reason::{MAX_REASON, cut},
+    witness::Witness,
 };
 use crate::{
     cluster::Pid,
     ipc::{
+        blackbox,
         codec::{HEADER, MAX_ENVELOPE},
         link::{self, Reader, SendError, Sender},
-        message::{Boot, PROTOCOL, ToChild, ToMaster},
+        message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
-        inherit::{COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
+        inherit::{BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
         spawn::{Spawn, spawn},
     },
 };
@@ -134,11 +137,19 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let code = code.map(|code| code.try_clone()).transpose()?;
     let (stream, theirs) = link::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
-    let fds: Vec<(OwnedFd, RawFd)> =
-        [(Some(theirs), CONTROL_FD), (code, COMPONENT_FD), (handoff, HANDOFF_FD), (listener, LISTENER_FD), (Some(their_heartbeat), HEARTBEAT_FD)]
-            .into_iter()
-            .filter_map(|(fd, number)| Some((fd?, number)))
-            .collect();
+    let blackbox = blackbox::create()?;
+    let their_blackbox = blackbox.try_clone()?;
+    let fds: Vec<(OwnedFd, RawFd)> = [
+        (Some(theirs), CONTROL_FD),
+        (code, COMPONENT_FD),
+        (handoff, HANDOFF_FD),
+        (listener, LISTENER_FD),
+        (Some(their_heartbeat), HEARTBEAT_FD),
+        (Some(their_blackbox), BLACKBOX_FD),
+    ]
+    .into_iter()
+    .filter_map(|(fd, number)| Some((fd?, number)))
+    .collect();
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
@@ -147,29 +158,45 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
     };
     let (reader, sender, writer) = link::split(stream, options);
+    let witness = Arc::new(Witness::new(Who::new(&boot, process.id()), blackbox));
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
     let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
-    let reading = tokio::spawn(read(pid, reader, events.clone()));
+    let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
     let writing = tokio::spawn(writer.run());
-    let beating = tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone()));
+    let beating =
+        tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
-        let reason = watch(process, reading, &kill).await;
+        let end = watch(process, reading, &kill).await;
         writing.abort();
         beating.abort();
+        let in_order = end.status.as_ref().is_ok_and(|status| status.success());
+        let reason = exit::reason(end.status);
+        witness.exited(&reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
     Ok(child)
 }
 
-/// Waits for the exit and for what the child had sent before it. Gives the exit's reason.
-async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify) -> String {
+/// How a child ended.
+struct End {
+    status: io::Result<std::process::ExitStatus>,
+    /// By the master.
+    killed: bool,
+}
+
+/// Waits for the exit and for what the child had sent before it.
+async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify) -> End {
+    let mut killed = false;
     let mut ends_by = None;
     let status = loop {
         tokio::select! {
             status = process.wait() => break status,
-            () = kill.notified() => { let _ = process.start_kill(); }
+            () = kill.notified() => {
+                killed = true;
+                let _ = process.start_kill();
+            }
             _ = &mut reading, if ends_by.is_none() => ends_by = Some(Instant::now() + LINGER),
             () = async { if let Some(at) = ends_by { sleep_until(at).await } }, if ends_by.is_some() => {
                 let _ = process.start_kill();
@@ -180,33 +207,56 @@ async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify)
     if ends_by.is_none() && timeout(LAST_WORDS, &mut reading).await.is_err() {
         reading.abort();
     }
-    exit::reason(status)
+    End { status, killed }
 }
 
 /// Says so when the child hangs.
-async fn beat(pid: Pid, socket: UnixStream, hang_timeout: Duration, events: mpsc::Sender<ChildEvent>) {
+async fn beat(
+    pid: Pid,
+    socket: UnixStream,
+    hang_timeout: Duration,
+    events: mpsc::Sender<ChildEvent>,
+    witness: Arc<Witness>,
+) {
     let reason = heartbeat::watch(socket, hang_timeout).await;
+    witness.accuse(&reason);
     let _ = events.send(ChildEvent { pid, what: Happening::Failed(reason) }).await;
 }
 
 /// Passes on what the child sends, until its end of the socket is closed or it breaks the protocol.
-async fn read(pid: Pid, mut reader: Reader<ToMaster>, events: mpsc::Sender<ChildEvent>) {
+async fn read(
+    pid: Pid,
+    mut reader: Reader<ToMaster>,
+    events: mpsc::Sender<ChildEvent>,
+    witness: Arc<Witness>,
+) {
     let mut manners = Manners::default();
     let hello = timeout(HELLO_TIMEOUT, reader.next()).await;
     let Ok(mut next) = hello else {
         let within = humantime::format_duration(HELLO_TIMEOUT);
-        let what = Happening::Failed(format!("did not say hello within {within}"));
+        let reason = format!("did not say hello within {within}");
+        witness.accuse(&reason);
+        let what = Happening::Failed(reason);
         let _ = events.send(ChildEvent { pid, what }).await;
         return;
     };
     loop {
         let what = match next {
+            Ok(Some((ToMaster::Trapped { mut reason, mut requests }, _))) => {
+                cut(&mut reason, MAX_TRAP);
+                requests.truncate(blackbox::REQUESTS);
+                witness.trapped(&reason, requests);
+                None
+            }
             Ok(Some((frame, data))) => manners.check(frame, data),
             Ok(None) => return,
             Err(error) => Some(Happening::Failed(format!("{:#}", anyhow::Error::from(error)))),
         };
         if let Some(what) = what {
             let failed = matches!(what, Happening::Failed(_));
+            if let Happening::Failed(reason) = &what {
+                witness.accuse(reason);
+            }
             if events.send(ChildEvent { pid, what }).await.is_err() || failed {
                 return;
             }

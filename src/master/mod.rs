@@ -12,6 +12,7 @@ mod arguments;
 mod balance;
 mod children;
 mod compile;
+mod crash;
 mod exit;
 mod front;
 mod handoff;
@@ -23,6 +24,7 @@ mod router;
 mod run;
 mod state;
 mod status;
+mod witness;
 
 pub use compile::{Compiled, compile};
 pub use run::{Options, run};

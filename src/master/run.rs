@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     app::{self, Demand, Lines, Spec, Started},
     compile::compile,
+    crash,
     listeners::MAX_HELD,
     pids::Pids,
     status::{AppStatus, StatusRequest},
@@ -72,6 +73,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         USUAL_FDS
     });
     let max_held = share(fds, options.apps.len());
+    crash::keep_in(&options.home);
     let listeners = bind_all(&options.apps)?;
     let codes = tokio::select! {
         codes = compile_all(&options.apps, &options.home) => codes?,

@@ -26,6 +26,9 @@ pub const LISTENER_FD: RawFd = 6;
 /// The child's end of the heartbeat socket (`ipc::heartbeat`). Absent in a compiler.
 pub const HEARTBEAT_FD: RawFd = 7;
 
+/// The child's black box (`ipc::blackbox`). Absent in a compiler.
+pub const BLACKBOX_FD: RawFd = 8;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

@@ -14,5 +14,6 @@ pub mod name;
 pub mod native;
 pub mod parent;
 mod recv_fds;
+pub mod shared;
 pub mod spawn;
 pub mod user;

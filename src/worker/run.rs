@@ -72,7 +72,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
             app.limits.request_timeout,
         )),
     };
-    let service = Arc::new(Service::new(handler, app.limits.request_timeout, serial));
+    let service = Arc::new(Service::new(handler, app.limits.request_timeout, serial, child.blackbox.clone()));
     Ok(Started { service, resident, acceptor: Acceptor::inherited(worker)? })
 }
 

@@ -1,11 +1,12 @@
 //! One request: through the gate, to the guest, and back with a response whatever happens.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode, header};
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::host::{Failure, Handle, IncomingRequest, PerRequest, Response, ResponseBody};
+use crate::ipc::blackbox::BlackBox;
 
 /// Who answers.
 pub(super) enum Handler {
@@ -20,16 +21,18 @@ pub(super) struct Service {
     handler: Handler,
     timeout: Duration,
     serial: bool,
+    blackbox: Arc<BlackBox>,
 }
 
 impl Service {
     /// `serial`: a request that does not end holds back all others.
-    pub(super) fn new(handler: Handler, timeout: Duration, serial: bool) -> Self {
-        Self { handler, timeout, serial }
+    pub(super) fn new(handler: Handler, timeout: Duration, serial: bool, blackbox: Arc<BlackBox>) -> Self {
+        Self { handler, timeout, serial, blackbox }
     }
 
     /// Answers.
     pub(super) async fn serve(&self, request: IncomingRequest) -> Result<Response, Infallible> {
+        let _noted = self.blackbox.request(request.method().as_str(), request.uri().path());
         let (reply, response) = oneshot::channel();
         let taken = match &self.handler {
             Handler::Resident(handle) => handle.serve(request, reply),

@@ -9,6 +9,7 @@ mod balance;
 mod cache;
 mod capabilities;
 mod cli;
+mod crash;
 mod hang;
 mod http;
 mod messenger;

@@ -119,6 +119,11 @@ impl Cluster {
         self.folder.path().join(app)
     }
 
+    /// Where the master keeps its state.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// Where an app listens, from its ready line.
     pub(crate) fn addr_of(&self, app: &str) -> SocketAddr {
         let lines = self.stdout.with(&format!("ready app={app} addr="));

@@ -1,0 +1,198 @@
+//! Crash reports: what was known of a process that died, or whose guest trapped, as one JSON file.
+//!
+//! `children` writes them. They lie in `apps/NAME/crashes` below the home, the newest
+//! [`KEPT`] of each app.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::{
+    cluster::Role,
+    ipc::{
+        blackbox::{Contents, Request},
+        message::Boot,
+    },
+};
+
+/// Reports that an app keeps.
+pub(crate) const KEPT: usize = 20;
+
+static HOME: OnceLock<PathBuf> = OnceLock::new();
+
+/// Where the home is. Once, before the first child.
+pub(crate) fn keep_in(home: &Path) {
+    let _ = HOME.set(home.to_owned());
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// The process is gone.
+    Exit,
+    /// Its guest trapped; the process goes on.
+    Trap,
+}
+
+/// Who it happened to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Who {
+    app: String,
+    version: String,
+    role: String,
+    slot: u32,
+    pid: u64,
+    os_pid: Option<u32>,
+    generation: u64,
+}
+
+impl Who {
+    pub(crate) fn new(boot: &Boot, os_pid: Option<u32>) -> Self {
+        let (app, process) = (&boot.app, &boot.process);
+        Self {
+            app: app.name.clone(),
+            version: app.version.clone(),
+            role: process.role.to_string(),
+            slot: process.slot,
+            pid: process.pid.0,
+            os_pid,
+            generation: process.generation,
+        }
+    }
+
+    fn name(&self) -> String {
+        if self.role == Role::Agent.to_string() {
+            self.role.clone()
+        } else {
+            format!("{}-{}", self.role, self.slot)
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report<'a> {
+    time: String,
+    kind: Kind,
+    #[serde(flatten)]
+    who: &'a Who,
+    /// One line: signal, exit code, trap, limit, hang.
+    reason: &'a str,
+    /// The guest's functions, the innermost first.
+    backtrace: Vec<&'a str>,
+    /// In hand at that moment, the oldest first.
+    requests: &'a [Request],
+    /// The last lines that the process logged.
+    log: Vec<String>,
+}
+
+/// Writes a report and names it in the log. A report that can't be written is no failure of anything
+/// else.
+pub(crate) fn report(who: &Who, kind: Kind, reason: &str, left: &Contents) {
+    let Some(home) = HOME.get() else { return };
+    match write(&home.join("apps").join(&who.app).join("crashes"), who, kind, reason, left) {
+        Ok(file) => tracing::error!("crash report: {}", file.display()),
+        Err(error) => tracing::warn!("cannot write a crash report: {error:#}"),
+    }
+}
+
+fn write(folder: &Path, who: &Who, kind: Kind, reason: &str, left: &Contents) -> anyhow::Result<PathBuf> {
+    let now = jiff::Timestamp::now();
+    let mut lines = reason.lines();
+    let report = Report {
+        time: format!("{now:.3}"),
+        kind,
+        who,
+        reason: lines.next().unwrap_or_default(),
+        backtrace: lines.map(str::trim).collect(),
+        requests: &left.requests,
+        log: left.lines.iter().map(|line| without_colour(line)).collect(),
+    };
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    // By name they are in the order of time.
+    let name = format!("{}-{}-{}.json", now.strftime("%Y%m%dT%H%M%S%.6f"), who.name(), who.pid);
+    let file = folder.join(name);
+    let json = serde_json::to_vec_pretty(&report)?;
+    fs::write(&file, json).with_context(|| format!("cannot write {}", file.display()))?;
+    prune(folder)?;
+    Ok(file)
+}
+
+fn prune(folder: &Path) -> anyhow::Result<()> {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort_unstable();
+    for old in files.iter().rev().skip(KEPT) {
+        fs::remove_file(old).with_context(|| format!("cannot remove {}", old.display()))?;
+    }
+    Ok(())
+}
+
+/// Lines for a terminal have colours.
+fn without_colour(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, code)) = rest.split_once("\x1b[") {
+        plain.push_str(before);
+        rest = code.split_once('m').map_or("", |(_, after)| after);
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who() -> Who {
+        Who {
+            app: "cache".to_owned(),
+            version: "1".to_owned(),
+            role: "worker".to_owned(),
+            slot: 1,
+            pid: 7,
+            os_pid: Some(42),
+            generation: 3,
+        }
+    }
+
+    #[test]
+    fn it_holds_what_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = Contents {
+            requests: vec![Request { request: "GET /slow".to_owned(), age_ms: 12 }],
+            lines: vec!["\x1b[2mtime\x1b[0m it goes".to_owned()],
+        };
+        let reason = "wasm trap: unreachable\n    0: probe!trap\n    1: probe!answer";
+        let file = write(folder.path(), &who(), Kind::Trap, reason, &left).unwrap();
+        let mut report: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        assert!(report.as_object_mut().unwrap().remove("time").is_some());
+        let expected = serde_json::json!({
+            "kind": "trap", "app": "cache", "version": "1", "role": "worker", "slot": 1, "pid": 7, "os-pid": 42,
+            "generation": 3, "reason": "wasm trap: unreachable",
+            "backtrace": ["0: probe!trap", "1: probe!answer"],
+            "requests": [{ "request": "GET /slow", "age_ms": 12 }], "log": ["time it goes"],
+        });
+        assert_eq!(report, expected);
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for _ in 0..KEPT + 5 {
+            files.push(write(folder.path(), &who(), Kind::Exit, "signal 9", &Contents::default()).unwrap());
+        }
+        files.sort_unstable();
+        let kept: Vec<bool> = files.iter().map(|file| file.exists()).collect();
+        assert_eq!(kept.iter().filter(|kept| **kept).count(), KEPT);
+        assert!(kept[5..].iter().all(|kept| *kept));
+    }
+}

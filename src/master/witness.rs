@@ -1,0 +1,67 @@
+//! What the master knows of one child when it ends or traps, for its crash reports.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::crash::{self, Kind, Who};
+use crate::ipc::blackbox::{self, Contents, Request};
+
+/// A child whose guest traps more often has one report for each such time.
+const TRAP_REPORTS: Duration = Duration::from_secs(1);
+
+/// One for each child; its tasks share it.
+pub(super) struct Witness {
+    who: Who,
+    blackbox: OwnedFd,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    accused: Option<String>,
+    trap_reported: Option<Instant>,
+}
+
+impl Witness {
+    pub(super) fn new(who: Who, blackbox: OwnedFd) -> Self {
+        Self { who, blackbox, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is going to be killed for this. The first reason counts.
+    pub(super) fn accuse(&self, reason: &str) {
+        self.seen().accused.get_or_insert_with(|| reason.to_owned());
+    }
+
+    /// Its guest trapped.
+    pub(super) fn trapped(&self, reason: &str, requests: Vec<Request>) {
+        let mut seen = self.seen();
+        if seen.trap_reported.is_some_and(|last| last.elapsed() < TRAP_REPORTS) {
+            return;
+        }
+        seen.trap_reported = Some(Instant::now());
+        drop(seen);
+        // The requests in its black box have gone on by now.
+        crash::report(&self.who, Kind::Trap, reason, &Contents { requests, ..self.left() });
+    }
+
+    /// It is gone. `killed`: by the master, which had a reason of its own where nobody accused it.
+    pub(super) fn exited(&self, status: &str, in_order: bool, killed: bool) {
+        let reason = match self.seen().accused.take() {
+            Some(accused) => format!("{accused} ({status})"),
+            None if killed || in_order => return,
+            None => status.to_owned(),
+        };
+        crash::report(&self.who, Kind::Exit, &reason, &self.left());
+    }
+
+    fn left(&self) -> Contents {
+        blackbox::read(&self.blackbox).unwrap_or_default()
+    }
+}

@@ -1,0 +1,115 @@
+//! Memory that two processes share: one writes, the other reads what was left when the first is gone.
+//!
+//! Bytes are atomic, since the other side may change them at any time: what is read may be torn, and
+//! is as hostile as a frame. `ipc::blackbox` gives it a layout.
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    os::fd::{AsFd, OwnedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
+
+use nix::{
+    fcntl::{FcntlArg, SealFlag, fcntl},
+    sys::{
+        memfd::{MFdFlags, memfd_create},
+        mman::{MapFlags, ProtFlags, mmap, munmap},
+    },
+    unistd::ftruncate,
+};
+
+/// A mapping of shared memory.
+#[derive(Debug)]
+pub struct Shared {
+    start: NonNull<AtomicU8>,
+    length: usize,
+}
+
+// SAFETY: it is plain memory that is only touched through atomics.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+/// Makes so many bytes of memory that can't be made smaller or larger.
+///
+/// # Errors
+/// The system's own.
+pub fn create(name: &std::ffi::CStr, length: NonZeroUsize) -> io::Result<OwnedFd> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let size = i64::try_from(length.get()).map_err(io::Error::other)?;
+    ftruncate(&fd, size)?;
+    let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(fd)
+}
+
+impl Shared {
+    /// Maps what [`create`] made, of the same length.
+    ///
+    /// # Errors
+    /// The system's own; it could still be made smaller.
+    pub fn map(fd: impl AsFd, length: NonZeroUsize) -> io::Result<Self> {
+        let seals = fcntl(&fd, FcntlArg::F_GET_SEALS)?;
+        if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_SHRINK) {
+            return Err(io::Error::other("shared memory that can be made smaller is not mapped"));
+        }
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice; nothing of ours is there.
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, fd, 0) }?;
+        Ok(Self { start: start.cast(), length: length.get() })
+    }
+
+    fn bytes(&self) -> &[AtomicU8] {
+        // SAFETY: the mapping is as long as that, lives as long as `self`, can't be made smaller
+        // (sealed), and atomics may be changed by others at any time.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+
+    /// Writes what fits at `offset`.
+    pub fn write(&self, offset: usize, data: &[u8]) {
+        let there = self.bytes().iter().skip(offset);
+        for (byte, value) in there.zip(data) {
+            byte.store(*value, Relaxed);
+        }
+    }
+
+    /// Reads what there is at `offset`.
+    #[must_use]
+    pub fn read(&self, offset: usize, length: usize) -> Vec<u8> {
+        self.bytes().iter().skip(offset).take(length).map(|byte| byte.load(Relaxed)).collect()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map`, and nobody borrows from it any more.
+        let _ = unsafe { munmap(self.start.cast(), self.length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_writes_and_the_other_reads() {
+        let length = NonZeroUsize::new(5000).unwrap();
+        let fd = create(c"test", length).unwrap();
+        let (one, other) = (Shared::map(&fd, length).unwrap(), Shared::map(&fd, length).unwrap());
+        one.write(4996, b"abcdefgh");
+        assert_eq!(other.read(4990, 100), b"\0\0\0\0\0\0abcd");
+        assert_eq!(other.read(6000, 1), b"");
+        drop(one);
+        assert_eq!(other.read(4996, 1), b"a");
+    }
+
+    #[test]
+    fn what_could_shrink_is_not_mapped() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(Shared::map(&file, NonZeroUsize::new(1).unwrap()).is_err());
+        let memory = memfd_create(c"test", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        assert!(Shared::map(&memory, NonZeroUsize::new(1).unwrap()).is_err());
+    }
+}
