@@ -148,11 +148,9 @@ fn without_colour(line: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn who() -> Who {
-        Who {
+impl Who {
+    pub(crate) fn nobody() -> Self {
+        Self {
             app: "cache".to_owned(),
             version: "1".to_owned(),
             role: "worker".to_owned(),
@@ -162,6 +160,11 @@ mod tests {
             generation: 3,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn it_holds_what_is_known() {
@@ -171,7 +174,7 @@ mod tests {
             lines: vec!["\x1b[2mtime\x1b[0m it goes".to_owned()],
         };
         let reason = "wasm trap: unreachable\n    0: probe!trap\n    1: probe!answer";
-        let file = write(folder.path(), &who(), Kind::Trap, reason, &left).unwrap();
+        let file = write(folder.path(), &Who::nobody(), Kind::Trap, reason, &left).unwrap();
         let mut report: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         assert!(report.as_object_mut().unwrap().remove("time").is_some());
         let expected = serde_json::json!({
@@ -188,7 +191,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = Vec::new();
         for _ in 0..KEPT + 5 {
-            files.push(write(folder.path(), &who(), Kind::Exit, "signal 9", &Contents::default()).unwrap());
+            files.push(
+                write(folder.path(), &Who::nobody(), Kind::Exit, "signal 9", &Contents::default()).unwrap(),
+            );
         }
         files.sort_unstable();
         let kept: Vec<bool> = files.iter().map(|file| file.exists()).collect();

@@ -63,7 +63,8 @@ async fn reads(frames: &[ToMaster], raw: &[u8]) -> Vec<String> {
     theirs.write_all(raw).await.expect("written");
     drop(theirs);
     let (events, mut seen) = mpsc::channel(MAX_EVENTS);
-    timeout(DEADLINE, read(Pid(1), reader, events)).await.expect("it ends");
+    let witness = Arc::new(Witness::new(Who::nobody(), blackbox::create().expect("memory")));
+    timeout(DEADLINE, read(Pid(1), reader, events, witness)).await.expect("it ends");
     let mut all = vec![];
     while let Some(event) = seen.recv().await {
         assert_eq!(event.pid, Pid(1));
@@ -96,7 +97,9 @@ async fn ends(script: &str, closed: bool, kill: bool) -> String {
     if kill {
         notify.notify_one();
     }
-    timeout(DEADLINE, watch(process, reading, &notify)).await.expect("it ends")
+    let end = timeout(DEADLINE, watch(process, reading, &notify)).await.expect("it ends");
+    assert_eq!(end.killed, kill);
+    exit::reason(end.status)
 }
 
 #[tokio::test]
