@@ -13,7 +13,8 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    sys::{inherit, name, parent},
+    manifest::{InstanceMode, PROCESS_HEADROOM},
+    sys::{inherit, limits, name, parent},
 };
 
 /// A child that knows what it is.
@@ -51,6 +52,9 @@ impl Child {
         let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
         let blackbox = Arc::new(BlackBox::open(blackbox)?);
         log::also_to(&blackbox);
+        if let Some(cap) = memory_cap(&boot) {
+            limits::cap_data(cap).context("cannot cap this process's memory")?;
+        }
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
@@ -70,6 +74,15 @@ impl Child {
         self.cluster.flushed().await;
         process::exit(START_FAILED);
     }
+}
+
+/// A backstop behind the limit of its instance.
+fn memory_cap(boot: &Boot) -> Option<u64> {
+    let (app, role) = (&boot.app, boot.process.role);
+    let per_request = app.worker.as_ref().is_some_and(|worker| worker.instance == InstanceMode::PerRequest);
+    let default = (role == Role::Agent || !per_request)
+        .then(|| (app.limits.memory as u64).saturating_add(PROCESS_HEADROOM));
+    app.limits.process_memory.or(default)
 }
 
 /// The exit code of a child that has said why it can't start.

@@ -27,6 +27,9 @@ pub struct Cli {
     verb: Verb,
 }
 
+/// The most threads that a process has for calls into the file system and the resolver.
+const BLOCKING_THREADS: usize = 64;
+
 const EXAMPLES: &str = "\
 Examples:
   hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
@@ -70,7 +73,10 @@ impl Cli {
     /// Why it could not be done, for the user.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         log::init(self.log_format, self.log_level);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .build()?;
         let is_child = self.verb.is_child();
         let result = runtime.block_on(async {
             match self.verb {

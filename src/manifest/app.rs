@@ -69,6 +69,19 @@ pub struct Worker {
     pub queued_requests: usize,
     /// The most connections that one worker keeps open.
     pub connections: NonZeroUsize,
+    /// When a worker is replaced though nothing is wrong with it.
+    pub recycle: Recycle,
+}
+
+/// The `[worker.recycle]` table. Nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recycle {
+    /// After so many requests.
+    pub requests: Option<u64>,
+    /// At this age.
+    pub age: Option<Duration>,
+    /// When it takes so many bytes of memory.
+    pub memory: Option<u64>,
 }
 
 /// The `[agent]` table.
@@ -145,11 +158,18 @@ pub enum InstanceMode {
     PerRequest,
 }
 
+/// What a process may take beside its resident instance's memory, in bytes: queues, connections,
+/// threads, code.
+pub const PROCESS_HEADROOM: u64 = 512 << 20;
+
 /// The `[limits]` table. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Of one instance, summed over its memories and tables. Default 256 MiB.
     pub memory: usize,
+    /// Of one process's private memory. Default: `memory` and [`PROCESS_HEADROOM`] where instances are
+    /// resident; without a cap where each request has its own, since their sum is `concurrency`'s.
+    pub process_memory: Option<u64>,
     /// From a request's headers to the head of its response; also the longest that a question may
     /// take. Default 30 s.
     pub request_timeout: Duration,

@@ -11,6 +11,7 @@ pub(super) enum Table {
     Agent,
     Build,
     Folder,
+    Recycle,
     Schedule,
     Limits,
     Dev,
@@ -20,7 +21,7 @@ pub(super) enum Table {
 const MAX_DISTANCE_SHARE: usize = 3;
 
 impl Table {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Top,
         Self::Worker,
         Self::Agent,
@@ -29,6 +30,8 @@ impl Table {
         Self::Schedule,
         Self::Limits,
         Self::Dev,
+        // Last: its `memory` is seldom what somebody meant elsewhere.
+        Self::Recycle,
     ];
 
     /// As a user would write it, with "in" before it.
@@ -39,6 +42,7 @@ impl Table {
             Self::Agent => "in `[agent]`",
             Self::Build => "in a `build` table",
             Self::Folder => "in an entry of `folders`",
+            Self::Recycle => "in a `recycle` table",
             Self::Schedule => "in `[[schedule]]`",
             Self::Limits => "in `[limits]`",
             Self::Dev => "in `[dev]`",
@@ -61,7 +65,9 @@ impl Table {
                 "allowed-outbound-hosts",
                 "folders",
                 "build",
+                "recycle",
             ],
+            Self::Recycle => &["requests", "age", "memory"],
             Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
             Self::Build => &["command", "output"],
             Self::Folder => &["source", "destination", "writable"],
@@ -85,6 +91,7 @@ impl Table {
                 "hang-timeout",
                 "message-size",
                 "queue-size",
+                "process-memory",
             ],
             Self::Dev => &["with"],
         }

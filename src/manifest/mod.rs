@@ -23,10 +23,13 @@ mod quantity;
 mod read;
 mod schedule;
 
-pub use app::{Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Worker};
+pub use app::{
+    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, PROCESS_HEADROOM,
+    Recycle, Worker,
+};
 pub use check::{
-    CONCURRENCY, CONNECTIONS, CPU_LIMIT, HANG_TIMEOUT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, QUEUED_REQUESTS,
-    REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, WORKERS,
+    CONCURRENCY, CONNECTIONS, CPU_LIMIT, HANG_TIMEOUT, MEMORY, MESSAGE_SIZE, PROCESS_MEMORY, QUEUE_SIZE,
+    QUEUED_REQUESTS, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, WORKERS,
 };
 pub use error::{ManifestError, ManifestErrors};
 pub use load::{FILE_NAME, load};

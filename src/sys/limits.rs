@@ -1,4 +1,4 @@
-//! The master's resource limits; its children inherit them.
+//! Resource limits: the master's, which its children inherit, and a child's own.
 
 use std::io;
 
@@ -17,9 +17,42 @@ pub fn raise_nofile() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// Caps what this process may have of private memory, in bytes: past it the system gives no more, and
+/// the process ends. Counts memory that was asked for, touched or not.
+///
+/// # Errors
+/// The system's own.
+pub fn cap_data(bytes: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// What the child below takes, and may take.
+    const TAKES: usize = 512 << 20;
+    const MAY: u64 = 256 << 20;
+
+    #[test]
+    #[ignore = "what a child does"]
+    fn takes_much() {
+        if std::env::var_os("HATCHERY_TEST_CAP").is_some() {
+            cap_data(MAY).unwrap();
+            let mut much: Vec<u8> = Vec::new();
+            println!("refused {}", much.try_reserve_exact(TAKES).is_err());
+        }
+    }
+
+    #[test]
+    fn past_the_cap_there_is_no_more() {
+        let test = ["sys::limits::tests::takes_much", "--exact", "--ignored", "--nocapture"];
+        let child = Command::new("/proc/self/exe").args(test).env("HATCHERY_TEST_CAP", "1").output().unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("refused true"), "{said}");
+    }
 
     #[test]
     fn soft_becomes_hard() {

@@ -16,4 +16,5 @@ pub mod parent;
 mod recv_fds;
 pub mod shared;
 pub mod spawn;
+pub mod usage;
 pub mod user;

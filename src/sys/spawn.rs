@@ -22,6 +22,10 @@ pub const ENV: [&str; 3] = ["RUST_BACKTRACE", "NO_COLOR", "TZ"];
 /// Variables that begin with this are the host's own, and are kept.
 pub const ENV_PREFIX: &str = "HATCHERY_";
 
+/// mimalloc takes memory as it needs it, rather than a gibibyte at once: `limits::cap_data` counts
+/// what is taken, used or not.
+const ALLOCATOR: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+
 /// What to start.
 #[derive(Debug)]
 pub struct Spawn {
@@ -49,6 +53,7 @@ pub fn spawn(spawn: Spawn) -> io::Result<Child> {
         .args(args)
         .env_clear()
         .envs(std::env::vars_os().filter(|(name, _)| is_kept(name)))
+        .envs(ALLOCATOR)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
@@ -155,7 +160,8 @@ mod tests {
         report += &format!("second take {}\n", inherit::take(CONTROL_FD).is_ok());
         report += &format!("absent {}\n", inherit::take(inherit::LISTENER_FD).is_ok());
         report += &others(|_| true);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| !is_kept(name)) {
+        let given = |name: &OsStr| is_kept(name) || name == ALLOCATOR[0].0;
+        for (name, _) in std::env::vars_os().filter(|(name, _)| !given(name)) {
             report += &format!("also set {}\n", name.display());
         }
         control.write_all(report.as_bytes()).unwrap();

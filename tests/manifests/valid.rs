@@ -8,8 +8,8 @@ use std::{
 };
 
 use hatchery::manifest::{
-    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Overlap, RunOn,
-    Schedule, Trigger, Worker, load,
+    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Overlap, Recycle,
+    RunOn, Schedule, Trigger, Worker, load,
 };
 
 const VALID: &str = "tests/manifests/valid";
@@ -78,6 +78,11 @@ fn every_key_arrives() {
             concurrency: NonZeroUsize::new(16).expect("is not 0"),
             queued_requests: 32,
             connections: NonZeroUsize::new(64).expect("is not 0"),
+            recycle: Recycle {
+                requests: Some(100_000),
+                age: Some(Duration::from_secs(86_400)),
+                memory: Some(512 << 20),
+            },
         }),
         agent: Some(Agent {
             component: Component {
@@ -118,6 +123,7 @@ fn every_key_arrives() {
         ],
         limits: Limits {
             memory: 128 << 20,
+            process_memory: Some(1 << 30),
             request_timeout: Duration::from_secs(10),
             cpu_limit: Duration::from_millis(250),
             start_timeout: Duration::from_secs(60),
@@ -148,6 +154,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!((app.schedules, app.dev_with), (vec![], vec![]));
     let expected = Limits {
         memory: 256 << 20,
+        process_memory: None,
         request_timeout: Duration::from_secs(30),
         cpu_limit: Duration::from_secs(1),
         start_timeout: Duration::from_secs(30),

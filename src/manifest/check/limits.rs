@@ -18,6 +18,9 @@ const GIB: u64 = 1 << 30;
 /// `memory`. The least is one page of wasm.
 pub const MEMORY: Bounds<u64> = Bounds { default: 256 * MIB, min: 64 * KIB, max: 64 * GIB };
 
+/// `process-memory`. The default is what a mistake stands for.
+pub const PROCESS_MEMORY: Bounds<u64> = Bounds { default: GIB, min: 64 * MIB, max: 1024 * GIB };
+
 /// `request-timeout`.
 pub const REQUEST_TIMEOUT: Bounds<Duration> =
     Bounds { default: Duration::from_secs(30), min: Duration::from_millis(1), max: HOUR.saturating_mul(24) };
@@ -55,8 +58,18 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
             format!("a queue must hold one message: make `queue-size` {} or more", show_size(message_size));
         mistakes.at(table.get(key).map_or(table.place(), toml::Spanned::span), title, help);
     }
+    let memory = table.size("memory", &MEMORY, mistakes);
+    let process_memory =
+        table.has("process-memory").then(|| table.size("process-memory", &PROCESS_MEMORY, mistakes));
+    if let (Some(whole), Some(place)) = (process_memory, table.get("process-memory"))
+        && whole < memory
+    {
+        let help = format!("a process holds an instance: make it more than {}", show_size(memory));
+        mistakes.at(place.span(), "`process-memory` is smaller than `memory`", help);
+    }
     Limits {
-        memory: bytes(table.size("memory", &MEMORY, mistakes)),
+        memory: bytes(memory),
+        process_memory,
         request_timeout: table.duration("request-timeout", &REQUEST_TIMEOUT, mistakes),
         cpu_limit: table.duration("cpu-limit", &CPU_LIMIT, mistakes),
         start_timeout: table.duration("start-timeout", &START_TIMEOUT, mistakes),
@@ -71,6 +84,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: bytes(MEMORY.default),
+            process_memory: None,
             request_timeout: REQUEST_TIMEOUT.default,
             cpu_limit: CPU_LIMIT.default,
             start_timeout: START_TIMEOUT.default,

@@ -3,10 +3,14 @@
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     thread,
+    time::Duration,
 };
 
 use super::{
-    super::{Balance, InstanceMode, Worker, document::Section, error::Mistakes},
+    super::{
+        Balance, InstanceMode, Recycle, Worker, document::Section, error::Mistakes, keys::Table,
+        quantity::Bounds,
+    },
     Context, component, listen,
 };
 
@@ -21,6 +25,19 @@ pub const QUEUED_REQUESTS: (u32, u32) = (0, 1_000_000);
 
 /// The least and the most `connections`; default 10,000.
 pub const CONNECTIONS: (u32, u32) = (1, 1_000_000);
+
+/// The least and the most `recycle.requests`.
+const RECYCLE_REQUESTS: (u32, u32) = (1, u32::MAX);
+
+/// `recycle.age`. The default is what a mistake stands for.
+const RECYCLE_AGE: Bounds<Duration> = Bounds {
+    default: Duration::from_secs(86_400),
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(315_576_000),
+};
+
+/// `recycle.memory`. The default is what a mistake stands for.
+const RECYCLE_MEMORY: Bounds<u64> = Bounds { default: 1 << 30, min: 16 << 20, max: 1 << 40 };
 
 const BALANCE: &[(&str, Balance)] = &[
     ("round-robin", Balance::RoundRobin),
@@ -44,6 +61,8 @@ pub(super) fn worker(
     let concurrency = table.integer("concurrency", CONCURRENCY, mistakes).unwrap_or(1024);
     let queued_requests = table.integer("queued-requests", QUEUED_REQUESTS, mistakes).unwrap_or(1024);
     let connections = table.integer("connections", CONNECTIONS, mistakes).unwrap_or(10_000);
+    let recycle = table.table("recycle", Table::Recycle, mistakes);
+    let recycle = recycle.map(|recycle| self::recycle(&recycle, mistakes)).unwrap_or_default();
     Some(Worker {
         component: component?,
         listen: listen?,
@@ -53,7 +72,16 @@ pub(super) fn worker(
         concurrency: NonZeroUsize::new(concurrency as usize)?,
         queued_requests: queued_requests as usize,
         connections: NonZeroUsize::new(connections as usize)?,
+        recycle,
     })
+}
+
+fn recycle(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Recycle {
+    Recycle {
+        requests: table.integer("requests", RECYCLE_REQUESTS, mistakes).map(u64::from),
+        age: table.has("age").then(|| table.duration("age", &RECYCLE_AGE, mistakes)),
+        memory: table.has("memory").then(|| table.size("memory", &RECYCLE_MEMORY, mistakes)),
+    }
 }
 
 /// As many as affinity and cgroup grant to this process.
