@@ -84,6 +84,7 @@ impl Table {
                 "stop-timeout",
                 "message-size",
                 "queue-size",
+                "drain-timeout",
             ],
             Self::Dev => &["with"],
         }

@@ -25,8 +25,8 @@ mod schedule;
 
 pub use app::{Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Worker};
 pub use check::{
-    CONCURRENCY, CONNECTIONS, CPU_LIMIT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, QUEUED_REQUESTS, REQUEST_TIMEOUT,
-    START_TIMEOUT, STOP_TIMEOUT, WORKERS,
+    CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, QUEUED_REQUESTS,
+    REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, WORKERS,
 };
 pub use error::{ManifestError, ManifestErrors};
 pub use load::{FILE_NAME, load};

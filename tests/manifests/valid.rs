@@ -124,6 +124,7 @@ fn every_key_arrives() {
             stop_timeout: Duration::from_secs(5),
             message_size: 64_000,
             queue_size: 1 << 20,
+            drain_timeout: Duration::from_secs(20),
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
     };
@@ -153,6 +154,7 @@ fn the_defaults_are_those_of_the_design() {
         stop_timeout: Duration::from_secs(10),
         message_size: 1 << 20,
         queue_size: 16 << 20,
+        drain_timeout: Duration::from_secs(30),
     };
     assert_eq!(app.limits, expected);
 }

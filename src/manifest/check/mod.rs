@@ -18,7 +18,9 @@ use std::{
 
 use toml::de::DeTable;
 
-pub use limits::{CPU_LIMIT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT};
+pub use limits::{
+    CPU_LIMIT, DRAIN_TIMEOUT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT,
+};
 pub use worker::{CONCURRENCY, CONNECTIONS, QUEUED_REQUESTS, WORKERS};
 
 use super::{Agent, App, document::Section, error::Mistakes, keys::Table, load::Places, path::resolve};
