@@ -52,7 +52,8 @@ async fn serve(mut child: Child, guest: Option<(Instance, Handle)>) -> anyhow::R
             event = child.inbox.next() => match event {
                 Event::ClusterReady => timers.start(),
                 Event::RunEnded(run, outcomes) => timers.ended(run, &outcomes),
-                Event::Stop => break,
+                Event::Superseded => timers.stop(),
+                Event::Stop { .. } => break,
             },
             () = timers.next() => {}
             ended = &mut instance => return ended.context("the instance's task failed")?,

@@ -26,6 +26,7 @@ pub(super) struct Timers {
     schedules: Vec<Schedule>,
     immediate: bool,
     scheduler: Option<Scheduler>,
+    superseded: bool,
     cluster: Arc<Cluster>,
     guest: Option<Handle>,
     last: u64,
@@ -43,6 +44,7 @@ impl Timers {
             // After a restart of the agent they have run already.
             immediate: !boot.replacement,
             scheduler: None,
+            superseded: false,
             cluster,
             guest,
             last: 0,
@@ -53,7 +55,7 @@ impl Timers {
 
     /// The cluster is ready: timers begin.
     pub(super) fn start(&mut self) {
-        if self.scheduler.is_some() {
+        if self.scheduler.is_some() || self.superseded {
             return;
         }
         match Scheduler::start(&self.schedules, self.immediate, Now::read()) {
@@ -63,6 +65,12 @@ impl Timers {
             }
             Err(error) => tracing::error!("schedules can't start: {error:#}"),
         }
+    }
+
+    /// Nothing is due any more; what runs, runs to its end.
+    pub(super) fn stop(&mut self) {
+        self.superseded = true;
+        self.scheduler = None;
     }
 
     /// Waits for the next thing to do, and does it. Dropping the future loses nothing.

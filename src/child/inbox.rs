@@ -10,7 +10,7 @@ use crate::{
     host::{Guest, Handle, Job, Message, Messenger as _, Wasi},
     ipc::{
         link::Reader,
-        message::{QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
+        message::{Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
     },
 };
 
@@ -22,7 +22,14 @@ pub enum Event {
     /// A run that this agent asked for has ended.
     RunEnded(RunId, Vec<TaskOutcome>),
     /// Drain, and go.
-    Stop,
+    Stop {
+        /// SIGKILL comes after that.
+        within: Duration,
+        /// What becomes of idle connections.
+        idle: Idle,
+    },
+    /// A newer generation's agent keeps the time.
+    Superseded,
 }
 
 /// Frames from the master.
@@ -70,7 +77,7 @@ impl Inbox {
         &mut self,
         start: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let stopped = async { while !matches!(self.next().await, Event::Stop) {} };
+        let stopped = async { while !matches!(self.next().await, Event::Stop { .. }) {} };
         tokio::select! {
             started = start => started,
             () = stopped => anyhow::bail!("stopped before it was ready"),
@@ -108,7 +115,8 @@ impl Inbox {
                 self.task(run, name, has_payload.then_some(data));
             }
             ToChild::RunEnded { run, outcomes } => return Some(Event::RunEnded(run, outcomes)),
-            ToChild::Stop => return Some(Event::Stop),
+            ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
+            ToChild::Superseded => return Some(Event::Superseded),
         }
         None
     }

@@ -2,13 +2,16 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
+use futures::FutureExt as _;
+
 use super::{build, home::Home, options::Listen};
-use crate::manifest::{self, Balance, DevWith, Overrides};
+use crate::manifest::{self, App, Balance, DevWith, Overrides};
 
 /// Start apps and serve until Ctrl-C
 ///
 /// Prints one line per app on standard output when it is ready: `ready app=NAME addr=HOST:PORT`.
 /// Logs go to standard error. The first Ctrl-C stops in order, the second at once.
+/// SIGHUP reloads: manifests and components are read again and take over without a lost request.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Run {
@@ -51,13 +54,24 @@ impl Changes {
 
 impl Run {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let apps = manifest::load_all(&self.paths, &self.changes.overrides())?;
+        let (paths, overrides) = (self.paths, self.changes.overrides());
+        let apps = load(&paths, &overrides).await?;
         let home = self.home.open()?;
-        for app in &apps {
-            if build::needs_build(app) {
-                build::build(app).await?;
-            }
-        }
-        crate::master::run(crate::master::Options { apps, home, status: None }).await
+        let reload = Box::new(move || {
+            let (paths, overrides) = (paths.clone(), overrides.clone());
+            async move { load(&paths, &overrides).await }.boxed()
+        });
+        crate::master::run(crate::master::Options { apps, home, status: None, reload }).await
     }
+}
+
+/// The apps as they are on disk, built where that is needed; at the start, and on SIGHUP.
+async fn load(paths: &[PathBuf], overrides: &Overrides) -> anyhow::Result<Vec<App>> {
+    let apps = manifest::load_all(paths, overrides)?;
+    for app in &apps {
+        if build::needs_build(app) {
+            build::build(app).await?;
+        }
+    }
+    Ok(apps)
 }

@@ -39,6 +39,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
                 answers_http: native.answers_http,
                 cached: native.cached,
                 elapsed: begun.elapsed(),
+                digest: native.digest,
             };
             (Ok(report), Some(native.code))
         }

@@ -44,6 +44,8 @@ pub struct Native {
     pub answers_http: bool,
     /// Was the native code in the cache?
     pub cached: bool,
+    /// The component's SHA-256, in hex.
+    pub digest: String,
 }
 
 /// Compiles the component in `file`, or takes it from the `cache` folder, and checks that the host
@@ -55,7 +57,8 @@ pub struct Native {
 /// offer, or exports nothing that the host calls.
 pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Native> {
     let wasm = read(file)?;
-    let entry = Entry::new(engine, cache, &wasm);
+    let digest = hex(&Sha256::digest(&wasm));
+    let entry = Entry::new(engine, cache, &digest);
     let (component, code, cached) = match entry.load(engine) {
         Some((component, code)) => (component, code, true),
         None => {
@@ -80,6 +83,7 @@ pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Nat
         wasi: guest.wasi(),
         answers_http: guest.answers_http(),
         cached,
+        digest,
     })
 }
 
@@ -140,11 +144,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(engine: &Engine, folder: &Path, wasm: &[u8]) -> Self {
+    fn new(engine: &Engine, folder: &Path, digest: &str) -> Self {
         let mut settings = DefaultHasher::new();
         engine.wasmtime.precompile_compatibility_hash().hash(&mut settings);
         env!("CARGO_PKG_VERSION").hash(&mut settings);
-        let name = format!("{}-{:016x}.native", hex(&Sha256::digest(wasm)), settings.finish());
+        let name = format!("{digest}-{:016x}.native", settings.finish());
         Self { file: folder.join(name), folder: folder.to_owned() }
     }
 

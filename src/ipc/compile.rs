@@ -48,4 +48,6 @@ pub struct Report {
     pub cached: bool,
     /// How long it took.
     pub elapsed: Duration,
+    /// The component's SHA-256, in hex: has the file changed?
+    pub digest: String,
 }

@@ -30,7 +30,7 @@ use crate::{
 
 /// Raised whenever a frame's meaning changes. Both sides come from one binary, so a mismatch means
 /// that the binary was replaced under a running master.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The most bytes of [`ToMaster::Trapped`]'s reason.
 pub const MAX_TRAP: usize = 16 * 1024;
@@ -122,8 +122,27 @@ pub enum ToChild {
         /// One for each process that it was given to; empty where no worker was ready.
         outcomes: Vec<TaskOutcome>,
     },
-    /// Drain: take nothing new, finish what was accepted, call `lifecycle.stop`, exit 0.
-    Stop,
+    /// Drain: take nothing new, finish what was accepted, call `lifecycle.stop`, exit 0. May come
+    /// again, when there is less time than was thought.
+    Stop {
+        /// SIGKILL comes after that.
+        within: Duration,
+        /// What becomes of connections on which nothing goes on.
+        idle: Idle,
+    },
+    /// To the agent: a newer generation keeps the time from now on; begin no scheduled run. It still
+    /// serves its own generation's workers until [`ToChild::Stop`].
+    Superseded,
+}
+
+/// What a worker that stops does with connections on which nothing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Idle {
+    /// Close them: there is nobody else to serve them.
+    Close,
+    /// Keep them open for a while and answer what still comes, as the last response of each: others
+    /// go on serving, and a request that is on its way must not be lost.
+    Linger,
 }
 
 /// How a task ended on one process.
@@ -211,5 +230,10 @@ pub enum ToMaster {
         reason: String,
         /// What was in hand.
         requests: Vec<Request>,
+    },
+    /// The process should be replaced; it goes on until it is told to stop.
+    Recycle {
+        /// For people, such as `served 10000 requests`.
+        reason: String,
     },
 }

@@ -185,4 +185,6 @@ pub struct Limits {
     pub message_size: usize,
     /// The most bytes of messages that wait for one process, or from it. Default 16 MiB.
     pub queue_size: usize,
+    /// What a process that is replaced has to finish what it has accepted. Default 30 s.
+    pub drain_timeout: Duration,
 }

@@ -92,6 +92,7 @@ impl Table {
                 "message-size",
                 "queue-size",
                 "process-memory",
+                "drain-timeout",
             ],
             Self::Dev => &["with"],
         }

@@ -1,10 +1,12 @@
 //! How an app's connections reach its workers: by handoff, by an inherited listener, or not at all.
-//! `app` owns one; what depends on the balance ends here.
+//! `app` owns one, which its generations share for as long as address and balance stay the same. What
+//! depends on the balance ends here.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
+    sync::{Mutex, PoisonError},
     time::Instant,
 };
 
@@ -47,17 +49,19 @@ pub(crate) struct Options {
 /// A listener and who accepts on it.
 pub(crate) struct Front {
     address: Option<SocketAddr>,
+    /// `None` without workers, or once it is closed.
+    listener: Mutex<Option<TcpListener>>,
     kind: Kind,
 }
 
 enum Kind {
-    /// There are no workers, or it is closed.
+    /// There are no workers.
     None,
     Handoff {
         commands: mpsc::UnboundedSender<Command>,
         task: AbortHandle,
     },
-    Shared(TcpListener),
+    Shared,
 }
 
 impl Front {
@@ -65,13 +69,14 @@ impl Front {
     /// out of `breaches`. Without options nothing is listened to.
     pub(crate) fn new(options: Option<Options>, breaches: mpsc::UnboundedSender<Breach>) -> io::Result<Self> {
         let Some(Options { app, listener, balance, max_held }) = options else {
-            return Ok(Self { address: None, kind: Kind::None });
+            return Ok(Self { address: None, listener: Mutex::new(None), kind: Kind::None });
         };
+        let kept = Mutex::new(Some(listener.try_clone()?));
         let address = Some(listener.local_addr()?);
         let policy = match balance {
             Balance::RoundRobin => Policy::RoundRobin,
             Balance::LeastConnections => Policy::LeastConnections,
-            Balance::Shared => return Ok(Self { address, kind: Kind::Shared(listener) }),
+            Balance::Shared => return Ok(Self { address, listener: kept, kind: Kind::Shared }),
         };
         let (commands, told) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
@@ -80,12 +85,18 @@ impl Front {
                 tracing::error!(app, %error, "the listener failed");
             }
         });
-        Ok(Self { address, kind: Kind::Handoff { commands, task: task.abort_handle() } })
+        Ok(Self { address, listener: kept, kind: Kind::Handoff { commands, task: task.abort_handle() } })
     }
 
     /// Where it listens, with the real port.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Its listener once more, for another front. `None` without workers, or when it is closed.
+    pub(crate) fn listener(&self) -> io::Result<Option<TcpListener>> {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        listener.as_ref().map(TcpListener::try_clone).transpose()
     }
 
     /// A process is about to be spawned.
@@ -97,8 +108,8 @@ impl Front {
                 self.tell(Command::Add(pid, ours));
                 Ok(Inherited { handoff: Some(theirs), listener: None })
             }
-            (Kind::Shared(listener), Role::Worker) => {
-                Ok(Inherited { handoff: None, listener: Some(listener.try_clone()?.into()) })
+            (Kind::Shared, Role::Worker) => {
+                Ok(Inherited { handoff: None, listener: self.listener()?.map(Into::into) })
             }
         }
     }
@@ -125,12 +136,10 @@ impl Front {
 
     /// Takes nothing new, and hands out what is held. Done when the other end says so or is
     /// dropped, about then at the latest.
-    pub(crate) fn close(&mut self, by: Instant) -> oneshot::Receiver<()> {
+    pub(crate) fn close(&self, by: Instant) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.tell(Command::Close(by, done));
-        if matches!(self.kind, Kind::Shared(_)) {
-            self.kind = Kind::None;
-        }
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = None;
         wait
     }
 

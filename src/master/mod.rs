@@ -1,8 +1,10 @@
 //! The master: spawns, watches, routes and listens. It runs no guest code and does not die.
 //!
 //! ```text
-//!   run -> compile (a child per component)
-//!     \--> app, one for each: state (what happens next)   pure
+//!   run -> release -> compile (a child per component)
+//!     \--> reload (SIGHUP): the next release
+//!     \--> app, one for each, with one of these per generation:
+//!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
 //!                             children (links, exits)
 //!                             front -> listeners -> balance (pure), handoff
@@ -10,6 +12,7 @@
 mod app;
 mod arguments;
 mod balance;
+mod bind;
 mod children;
 mod compile;
 mod crash;
@@ -20,6 +23,8 @@ mod heartbeat;
 mod listeners;
 mod pids;
 mod reason;
+mod release;
+mod reload;
 mod router;
 mod run;
 mod state;
@@ -27,5 +32,6 @@ mod status;
 mod witness;
 
 pub use compile::{Compiled, compile};
+pub use reload::Load;
 pub use run::{Options, run};
 pub use status::{AppStatus, ProcessStatus, SlotStatus, StatusRequest};

@@ -1,18 +1,13 @@
 //! The master's life, from its apps to the last exit. `hatchery run` calls it.
 
 use std::{
-    collections::BTreeMap,
     io::Write,
-    net::TcpListener,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread::available_parallelism,
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, bail};
-use futures::{StreamExt, TryStreamExt, future::join_all, stream};
+use anyhow::Context;
+use futures::future::join_all;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -22,21 +17,17 @@ use tokio::{
 
 use super::{
     app::{self, Demand, Lines, Spec, Started},
-    compile::compile,
+    bind::bind_all,
     crash,
     listeners::MAX_HELD,
     pids::Pids,
+    release::{Release, compile_all},
+    reload::{Load, Reloads},
     status::{AppStatus, StatusRequest},
 };
-use crate::{
-    cluster::Role,
-    ipc::compile::CompileRequest,
-    manifest::App,
-    sys::{limits::raise_nofile, listen},
-};
+use crate::{manifest::App, sys::limits::raise_nofile};
 
 /// What the master is to run.
-#[derive(Debug)]
 pub struct Options {
     /// Names and addresses are unique.
     pub apps: Vec<App>,
@@ -44,6 +35,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Who wants to know how the apps are.
     pub status: Option<mpsc::Receiver<StatusRequest>>,
+    /// Reads the apps anew, for a reload.
+    pub reload: Load,
 }
 
 /// The limit of open files where nobody has set one.
@@ -55,8 +48,8 @@ const MAX_STATUS_REQUESTS: usize = 8;
 /// The longest that an app's status is waited for.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Native code by what it was made of.
-type Codes = BTreeMap<(PathBuf, Role), Arc<OwnedFd>>;
+/// Reloads that wait for one app: it takes each at once, and keeps the last.
+const MAX_RELOADS: usize = 4;
 
 /// Runs the apps until a signal ends them. Prints one line on stdout for each app that is ready:
 /// `ready app=NAME addr=HOST:PORT`.
@@ -68,6 +61,7 @@ type Codes = BTreeMap<(PathBuf, Role), Arc<OwnedFd>>;
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let fds = raise_nofile().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files");
         USUAL_FDS
@@ -83,23 +77,20 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (started_to, started) = mpsc::unbounded_channel();
     let pids = Pids::default();
     let mut apps = JoinSet::new();
-    let mut asked = vec![];
+    let (mut asked, mut reloaded) = (vec![], vec![]);
     for (app, listener) in options.apps.into_iter().zip(listeners) {
-        let code = |file: Option<&Path>, role| Some(Arc::clone(codes.get(&(file?.to_owned(), role))?));
-        let spec = Spec {
-            listener,
-            worker: code(app.worker.as_ref().map(|worker| worker.component.file.as_path()), Role::Worker),
-            agent: code(app.agent.as_ref().map(|agent| agent.component.file.as_path()), Role::Agent),
-            max_held,
-            pids: pids.clone(),
-            seed: seed(),
-            app,
-        };
         let (status_to, status) = mpsc::channel(MAX_STATUS_REQUESTS);
+        let (reload_to, reload) = mpsc::channel(MAX_RELOADS);
         asked.push(status_to);
-        let lines = Lines { demand: demands.clone(), status, started: started_to.clone() };
+        reloaded.push((app.name.clone(), reload_to));
+        let release = Release::new(app, &codes);
+        let spec = Spec { listener, max_held, pids: pids.clone(), seed: seed(), release };
+        let lines = Lines { demand: demands.clone(), status, reload, started: started_to.clone() };
         apps.spawn(app::run(spec, lines));
     }
+    // The apps have what they need of it.
+    drop(codes);
+    let reloads = Reloads { load: options.reload, home: options.home, apps: reloaded };
     drop(started_to);
     let mut status = options.status;
     let answering = async {
@@ -113,6 +104,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         result = supervise(apps, &demand, started, &mut signals) => result,
         () = answering => Ok(()),
+        () = reloads.run(hangups) => Ok(()),
     }
 }
 
@@ -180,72 +172,6 @@ fn print_ready(started: &Started) {
     if let Err(error) = printed.and_then(|()| stdout.flush()) {
         tracing::warn!(%error, "cannot print the ready line");
     }
-}
-
-/// All or none, in the apps' order; `None` for an app without workers.
-fn bind_all(apps: &[App]) -> anyhow::Result<Vec<Option<TcpListener>>> {
-    let bind = |app: &App| {
-        let Some(worker) = &app.worker else { return Ok(None) };
-        let listener = listen::bind(worker.listen).map_err(|error| {
-            let hint = match error.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    "address in use; choose another with --listen, or stop what has it"
-                }
-                std::io::ErrorKind::PermissionDenied => {
-                    "not permitted; choose a port from 1024 up with --listen"
-                }
-                std::io::ErrorKind::AddrNotAvailable => {
-                    "this host has no such address; choose another with --listen"
-                }
-                _ => "choose another address with --listen",
-            };
-            anyhow::Error::new(error)
-                .context(format!("cannot listen on {} for {}: {hint}", worker.listen, app.name))
-        })?;
-        Ok(Some(listener))
-    };
-    apps.iter().map(bind).collect()
-}
-
-/// Each component once, as many at a time as there are CPUs.
-async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
-    let cache = home.join("cache");
-    let mut requests = BTreeMap::new();
-    for app in apps {
-        let worker = app.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
-        let agent = app.agent.as_ref().map(|agent| (Role::Agent, &agent.component));
-        for (role, component) in agent.into_iter().chain(worker) {
-            let (component, app) = (component.file.clone(), app.name.clone());
-            requests.entry((component.clone(), role)).or_insert_with(|| CompileRequest {
-                component,
-                cache: cache.clone(),
-                role,
-                app,
-            });
-        }
-    }
-    let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
-    stream::iter(requests)
-        .map(|(key, request)| async move {
-            let (app, role) = (request.app.clone(), request.role);
-            tracing::info!("compiling {app} {role} {}", request.component.display());
-            let component = request.component.clone();
-            let compiled = compile(request).await?;
-            let report = compiled.report;
-            if role == Role::Worker && !report.answers_http {
-                let (component, exports) = (component.display(), report.exports.join(", "));
-                bail!(
-                    "the worker of {app} answers no requests: {component} exports {exports}; export \
-                     wasi:http/handler@0.3 or wasi:http/incoming-handler@0.2, or make it the agent's component"
-                );
-            }
-            let (wasi, cached, elapsed) = (report.wasi, report.cached, report.elapsed);
-            tracing::info!(app, %role, wasi, cached, ?elapsed, exports = report.exports.join(" "), "compiled");
-            anyhow::Ok((key, Arc::new(compiled.code)))
-        })
-        .buffer_unordered(at_a_time)
-        .try_collect()
-        .await
 }
 
 /// Of the fds, a half is for connections under way, in equal parts: with none left a worker that died

@@ -25,6 +25,8 @@ pub struct AppStatus {
     pub late_answers: u64,
     /// The agent's first, then the workers'.
     pub slots: Vec<SlotStatus>,
+    /// Of what serves, counted from 1.
+    pub generation: u64,
 }
 
 /// A place for a process, and who is in it.

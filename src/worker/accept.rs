@@ -140,6 +140,9 @@ async fn shared(
             free.notify_one();
         });
     };
+    if !connections.opened().await {
+        return Ok(());
+    }
     loop {
         while open.load(Relaxed) >= most {
             tokio::select! {

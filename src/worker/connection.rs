@@ -1,18 +1,31 @@
 //! A worker's open connections: HTTP/1.1 and h2c on the same port, until they are drained.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use http::{HeaderValue, Version, header::CONNECTION};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+    time::timeout,
+};
 
 use super::service::Service;
 
-/// How long a client that has connected and said nothing yet may take to say something, once the
-/// worker is to stop: its first request is on its way, mostly.
+/// How long a client that has connected and said nothing yet may take to say something, once idle
+/// connections are closed: its first request is on its way, mostly.
 const FIRST_BYTES: Duration = Duration::from_millis(500);
 
 /// How long a client may take for its first bytes, for a request's head, and between two requests.
@@ -23,9 +36,51 @@ const HEADERS: Duration = Duration::from_secs(60);
 pub(super) struct Connections {
     service: Arc<Service>,
     http: Arc<auto::Builder<TokioExecutor>>,
+    /// Those who accept for themselves may begin.
+    opened: Arc<watch::Sender<bool>>,
     stopping: Arc<watch::Sender<bool>>,
     /// Every connection holds a receiver.
-    draining: Arc<watch::Sender<bool>>,
+    drain: Arc<watch::Sender<Drain>>,
+    /// What `drain` says, for each response.
+    is_draining: Arc<AtomicBool>,
+}
+
+/// How far connections are on their way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Drain {
+    No,
+    /// The next response of each is its last one.
+    Lingering,
+    /// And those on which nothing goes on are closed.
+    Closing,
+}
+
+/// What is known of one connection.
+struct Wire {
+    is_draining: Arc<AtomicBool>,
+    is_h2: AtomicBool,
+    is_h2_now: Notify,
+}
+
+impl Wire {
+    fn saw(&self, version: Version) {
+        if version == Version::HTTP_2 && !self.is_h2.swap(true, Relaxed) {
+            self.is_h2_now.notify_one();
+        }
+    }
+
+    /// HTTP/2 can say by itself that no further request is taken; HTTP/1 only with a response.
+    fn end<B>(&self, response: &mut hyper::Response<B>) {
+        if self.is_draining.load(Relaxed) && !self.is_h2.load(Relaxed) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    async fn speaks_h2(&self) {
+        while !self.is_h2.load(Relaxed) {
+            self.is_h2_now.notified().await;
+        }
+    }
 }
 
 impl Connections {
@@ -36,8 +91,10 @@ impl Connections {
         Self {
             service,
             http: Arc::new(http),
+            opened: Arc::new(watch::channel(false).0),
             stopping: Arc::new(watch::channel(false).0),
-            draining: Arc::new(watch::channel(false).0),
+            drain: Arc::new(watch::channel(Drain::No).0),
+            is_draining: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -47,20 +104,28 @@ impl Connections {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
         let service = self.service.clone();
-        let answer = service_fn(move |request| {
-            let service = service.clone();
-            async move { service.serve(request).await }
+        let is_draining = self.is_draining.clone();
+        let wire = Arc::new(Wire { is_draining, is_h2: AtomicBool::new(false), is_h2_now: Notify::new() });
+        let its = wire.clone();
+        let answer = service_fn(move |request: hyper::Request<_>| {
+            let (service, wire) = (service.clone(), its.clone());
+            async move {
+                wire.saw(request.version());
+                let mut response = service.serve(request).await?;
+                wire.end(&mut response);
+                Ok::<_, Infallible>(response)
+            }
         });
         let http = self.http.clone();
-        let mut draining = self.draining.subscribe();
+        let mut drain = self.drain.subscribe();
         tokio::spawn(async move {
-            if speaks(&stream, &mut draining).await {
+            if speaks(&stream, &mut drain).await {
                 let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
                 let ended = tokio::select! {
                     // First: what has arrived is read before it is told to end.
                     biased;
                     ended = connection.as_mut() => ended,
-                    () = told(&mut draining) => {
+                    () = must_end(&mut drain, &wire) => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
                     }
@@ -74,6 +139,26 @@ impl Connections {
         });
     }
 
+    /// Those who accept for themselves may begin.
+    pub(super) fn open(&self) {
+        self.opened.send_replace(true);
+    }
+
+    /// Returns when accepting may begin; false where it is to stop before that.
+    pub(super) async fn opened(&self) -> bool {
+        let mut opened = self.opened.subscribe();
+        tokio::select! {
+            biased;
+            () = told(&mut opened) => true,
+            () = self.stopping() => false,
+        }
+    }
+
+    /// How many requests have come.
+    pub(super) fn requests(&self) -> u64 {
+        self.service.requests()
+    }
+
     /// Those who accept are to stop.
     pub(super) fn stop_accepting(&self) {
         self.stopping.send_replace(true);
@@ -85,12 +170,33 @@ impl Connections {
     }
 
     /// Lets every connection finish what it has begun, tells keep-alive clients to go, and returns
-    /// when the last one is closed. No connection may come any more.
-    pub(super) async fn drained(&self) {
+    /// when the last one is closed. Those on which nothing goes on are kept for `linger`: a request
+    /// may be on its way. No connection may come any more.
+    pub(super) async fn drained(&self, linger: Duration) {
         // What has arrived is seen by the connections before they are told.
         tokio::task::yield_now().await;
-        self.draining.send_replace(true);
-        self.draining.closed().await;
+        self.is_draining.store(true, Relaxed);
+        if !linger.is_zero() {
+            self.to(Drain::Lingering);
+            if timeout(linger, self.drain.closed()).await.is_ok() {
+                return;
+            }
+        }
+        self.close_idle();
+        self.drain.closed().await;
+    }
+
+    /// Connections on which nothing goes on are not kept any longer.
+    pub(super) fn close_idle(&self) {
+        self.to(Drain::Closing);
+    }
+
+    fn to(&self, further: Drain) {
+        self.drain.send_if_modified(|drain| {
+            let goes_on = further > *drain;
+            *drain = further.max(*drain);
+            goes_on
+        });
     }
 }
 
@@ -101,10 +207,26 @@ async fn told(flag: &mut watch::Receiver<bool>) {
 
 /// Has the client something to say? False where it still has not when the worker stops. Hyper can't
 /// be asked: it closes a connection of which it has read nothing at once.
-async fn speaks(stream: &TcpStream, draining: &mut watch::Receiver<bool>) -> bool {
+async fn speaks(stream: &TcpStream, drain: &mut watch::Receiver<Drain>) -> bool {
     tokio::select! {
         // An error is hyper's to find.
         spoken = timeout(HEADERS, stream.readable()) => spoken.is_ok(),
-        () = told(draining) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
+        () = reaches(drain, Drain::Closing) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
+    }
+}
+
+/// Returns when drains have come so far.
+async fn reaches(drain: &mut watch::Receiver<Drain>, least: Drain) {
+    let _ = drain.wait_for(|drain| *drain >= least).await;
+}
+
+/// Returns when hyper is to end the connection: HTTP/2 at once, since it tells the client and takes
+/// what is on its way; HTTP/1 only when it was silent for long, since hyper closes it where it is
+/// idle, and a request that the client just sends would be lost.
+async fn must_end(drain: &mut watch::Receiver<Drain>, wire: &Wire) {
+    reaches(drain, Drain::Lingering).await;
+    tokio::select! {
+        () = reaches(drain, Drain::Closing) => {}
+        () = wire.speaks_h2() => {}
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod connection;
+mod recycle;
 mod run;
 mod service;
 

@@ -1,15 +1,61 @@
-//! When a worker has served long enough and asks to be replaced. Pure: what it has behind it comes
-//! in, a reason comes out.
+//! When a worker has served long enough and asks to be replaced. [`Bounds`] is pure: what a worker
+//! has behind it comes in, a reason comes out; [`Wearing`] looks at the clock and the memory.
 //!
 //! The master forks the next one first, and takes this one out when that is ready. Bounds have
 //! jitter, so that workers that began together do not go together.
 
-use std::time::Duration;
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 
-use crate::manifest::Recycle;
+use tokio::time::{Interval, interval};
+
+use super::connection::Connections;
+use crate::{
+    manifest::{App, Recycle},
+    sys::usage,
+};
+
+/// How often is looked.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How far a bound may move, to either side.
 const JITTER: f64 = 0.1;
+
+/// This worker, on its way to its bounds.
+pub(super) struct Wearing {
+    bounds: Option<Bounds>,
+    since: Instant,
+    look: Interval,
+}
+
+impl Wearing {
+    /// From now on.
+    pub(super) fn new(app: &App) -> Self {
+        let recycle =
+            app.worker.as_ref().map(|worker| worker.recycle).filter(|one| *one != Recycle::default());
+        let bounds = recycle.map(|recycle| Bounds::new(&recycle, fastrand::f64()));
+        Self { bounds, since: Instant::now(), look: interval(LOOK) }
+    }
+
+    /// Returns why, once, when a bound is reached. Dropping the future loses nothing.
+    pub(super) async fn out(&mut self, connections: &Connections) -> String {
+        let Some(bounds) = self.bounds else { return pending().await };
+        loop {
+            self.look.tick().await;
+            let wear = Wear {
+                requests: connections.requests(),
+                age: self.since.elapsed(),
+                memory: usage::resident().unwrap_or_default(),
+            };
+            if let Some(reason) = bounds.reached(&wear) {
+                self.bounds = None;
+                return reason;
+            }
+        }
+    }
+}
 
 /// What a worker has behind it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,9 +119,15 @@ mod tests {
         let cases = [
             (Wear::default(), None),
             (Wear { requests: 999, ..Wear::default() }, None),
-            (Wear { requests: 1000, ..Wear::default() }, Some("has served 1000 requests (`recycle.requests`)")),
+            (
+                Wear { requests: 1000, ..Wear::default() },
+                Some("has served 1000 requests (`recycle.requests`)"),
+            ),
             (Wear { age: Duration::from_secs(99), ..Wear::default() }, None),
-            (Wear { age: Duration::from_millis(100_500), ..Wear::default() }, Some("is 1m 40s old (`recycle.age`)")),
+            (
+                Wear { age: Duration::from_millis(100_500), ..Wear::default() },
+                Some("is 1m 40s old (`recycle.age`)"),
+            ),
             (Wear { memory: 1 << 20, ..Wear::default() }, Some("takes 1.0 MiB (`recycle.memory`)")),
         ];
         for (wear, expected) in cases {

@@ -8,12 +8,14 @@ use tokio::time::timeout;
 use super::{
     accept::Acceptor,
     connection::Connections,
+    recycle::Wearing,
     service::{Handler, Service},
 };
 use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,
     host::{Handle, Job, PerRequest, Purpose, Requests, Wasi},
+    ipc::message::{Idle, ToMaster},
     manifest::{InstanceMode, Worker},
 };
 
@@ -23,9 +25,13 @@ const LARGEST_POOLED: usize = 4 << 30;
 /// How long the last connections may take to come, once the master has said stop.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(1);
 
-/// How much of `stop-timeout` open connections may take. The guest's `lifecycle.stop` comes after
-/// them, and the master kills what is left after 0.8 of it.
-const DRAIN_SHARE: f64 = 0.6;
+/// How much of its time to stop open connections may take. The guest's `lifecycle.stop` comes after
+/// them, and then the master kills what is left.
+const DRAIN_SHARE: f64 = 0.75;
+
+/// How long a connection on which nothing goes on is kept, where others go on serving. Also no more
+/// than a half of what open connections may take.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Lives until the master says stop, or the guest can't go on.
 ///
@@ -89,16 +95,22 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();
-    loop {
+    let mut wearing = Wearing::new(&child.boot.app);
+    let (within, idle) = loop {
         tokio::select! {
+            reason = wearing.out(&connections) => {
+                // The master sees to it from here on.
+                child.cluster.tell(&ToMaster::Recycle { reason });
+            }
             event = child.inbox.next() => match event {
-                Event::Stop => break,
-                Event::ClusterReady | Event::RunEnded(..) => {}
+                Event::Stop { within, idle } => break (within, idle),
+                Event::ClusterReady => connections.open(),
+                Event::RunEnded(..) | Event::Superseded => {}
             },
             ended = &mut guest => {
                 // The requests in hand are answered: with a failure, since their instance has gone.
                 accepting.abort();
-                let _ = timeout(LAST_CONNECTIONS, connections.drained()).await;
+                let _ = timeout(LAST_CONNECTIONS, connections.drained(Duration::ZERO)).await;
                 return ended.context("the instance's task failed")?;
             }
             ended = &mut accepting, if !accepted_all => {
@@ -106,9 +118,13 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
                 accepted_all = true;
             }
         }
-    }
+    };
     connections.stop_accepting();
-    let patience = child.boot.app.limits.stop_timeout.mul_f64(DRAIN_SHARE);
+    let patience = within.mul_f64(DRAIN_SHARE);
+    let linger = match idle {
+        Idle::Close => Duration::ZERO,
+        Idle::Linger => LINGER.min(patience / 2),
+    };
     let drained = async {
         if !accepted_all {
             // What was handed over before the stop may come after it, on the other socket.
@@ -119,7 +135,7 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
                 Err(_) => accepting.abort(),
             }
         }
-        if timeout(patience, connections.drained()).await.is_err() {
+        if timeout(patience, connections.drained(linger)).await.is_err() {
             tracing::warn!("stopping with open connections, whose clients do not read or requests take long");
         }
         if let Some(handle) = handle {
@@ -130,7 +146,14 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     // The guest's last requests may still need the cluster.
     tokio::select! {
         () = drained => {}
-        () = async { loop { child.inbox.next().await; } } => {}
+        () = async {
+            loop {
+                // The second time: there is nobody else any more, and less time.
+                if let Event::Stop { idle: Idle::Close, .. } = child.inbox.next().await {
+                    connections.close_idle();
+                }
+            }
+        } => {}
     }
     child.cluster.flushed().await;
     Ok(())

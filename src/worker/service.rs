@@ -1,6 +1,13 @@
 //! One request: through the gate, to the guest, and back with a response whatever happens.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use http::{HeaderValue, StatusCode, header};
 use tokio::{sync::oneshot, time::timeout};
@@ -22,16 +29,18 @@ pub(super) struct Service {
     timeout: Duration,
     serial: bool,
     blackbox: Arc<BlackBox>,
+    requests: AtomicU64,
 }
 
 impl Service {
     /// `serial`: a request that does not end holds back all others.
     pub(super) fn new(handler: Handler, timeout: Duration, serial: bool, blackbox: Arc<BlackBox>) -> Self {
-        Self { handler, timeout, serial, blackbox }
+        Self { handler, timeout, serial, blackbox, requests: AtomicU64::new(0) }
     }
 
     /// Answers.
     pub(super) async fn serve(&self, request: IncomingRequest) -> Result<Response, Infallible> {
+        self.requests.fetch_add(1, Relaxed);
         let _noted = self.blackbox.request(request.method().as_str(), request.uri().path());
         let (reply, response) = oneshot::channel();
         let taken = match &self.handler {
@@ -48,6 +57,11 @@ impl Service {
             Ok(Err(_)) => failed(&Failure::Bystander),
             Err(_) => self.late(),
         })
+    }
+
+    /// How many it was given.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
     }
 
     fn late(&self) -> Response {

@@ -3,7 +3,8 @@
 //! The components are built beforehand (`just guests`). Set
 //! - `HATCHERY_GUESTS` to the folder they are in, where it is not the usual one,
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
-//! - `HATCHERY_E2E_LOAD` to the seconds of each load (2).
+//! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
+//! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10).
 
 mod balance;
 mod cache;
@@ -14,6 +15,8 @@ mod hang;
 mod http;
 mod messenger;
 mod misbehaviour;
+mod recycle;
+mod reload;
 mod requests;
 mod restart;
 mod schedules;

@@ -131,6 +131,7 @@ fn every_key_arrives() {
             hang_timeout: Duration::from_secs(10),
             message_size: 64_000,
             queue_size: 1 << 20,
+            drain_timeout: Duration::from_secs(20),
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
     };
@@ -162,6 +163,7 @@ fn the_defaults_are_those_of_the_design() {
         hang_timeout: Duration::from_secs(10),
         message_size: 1 << 20,
         queue_size: 16 << 20,
+        drain_timeout: Duration::from_secs(30),
     };
     assert_eq!(app.limits, expected);
 }

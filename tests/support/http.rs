@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response, header};
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{
     body::{Frame, Incoming},
-    client::conn::{http1, http2},
+    client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::de::DeserializeOwned;
@@ -76,7 +76,8 @@ pub(crate) enum Broken {
     /// The server did not take the connection.
     #[error("the connection was not taken: {0}")]
     Refused(std::io::Error),
-    /// The connection was found closed before the request was written.
+    /// The connection was found closed before the request was written; or, in HTTP/2, before it was
+    /// looked at.
     #[error("not a byte was sent: {0:?}")]
     Unsent(hyper::Error),
     /// The request was written, at least in part.
@@ -144,19 +145,16 @@ impl Connection {
                 if !parts.headers.contains_key(header::HOST) {
                     parts.headers.insert(header::HOST, self.addr.to_string().parse().unwrap());
                 }
-                timeout(LIMIT, sender.try_send_request(Request::from_parts(parts, body))).await.map(|sent| {
-                    // Given back means that not a byte of it was written.
-                    sent.map_err(|mut error| match error.take_message() {
-                        Some(_) => Broken::Unsent(error.into_error()),
-                        None => Broken::Unanswered(error.into_error()),
-                    })
-                })
+                timeout(LIMIT, sender.try_send_request(Request::from_parts(parts, body)))
+                    .await
+                    .map(given_back)
             }
             Sender::H2(sender) => {
                 sender.ready().await.map_err(Broken::Unsent)?;
                 parts.uri = format!("http://{}{}", self.addr, parts.uri).parse().unwrap();
-                let sent = sender.send_request(Request::from_parts(parts, body));
-                timeout(LIMIT, sent).await.map(|sent| sent.map_err(Broken::Unanswered))
+                timeout(LIMIT, sender.try_send_request(Request::from_parts(parts, body)))
+                    .await
+                    .map(given_back)
             }
         };
         sent.unwrap_or(Err(Broken::Late))
@@ -176,6 +174,18 @@ impl Connection {
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
         self.send(request("GET", path, empty())).await
     }
+}
+
+/// A request that hyper gives back was not sent: not a byte of it was written.
+fn given_back<T>(sent: Result<T, TrySendError<Request<Body>>>) -> Result<T, Broken> {
+    sent.map_err(|mut error| {
+        let is_given_back = error.take_message().is_some();
+        let error = error.into_error();
+        // In HTTP/2 what an orderly GOAWAY leaves out was not looked at, and clients send it again.
+        // Hyper says so too where the GOAWAY came just before it wrote the request.
+        let is_left_out = format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)");
+        if is_given_back || is_left_out { Broken::Unsent(error) } else { Broken::Unanswered(error) }
+    })
 }
 
 async fn read(response: Response<Incoming>) -> Result<Reply, Broken> {

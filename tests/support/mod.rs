@@ -9,6 +9,7 @@ mod command;
 mod guest;
 mod http;
 mod lines;
+mod load;
 mod probe;
 mod processes;
 mod wait;
@@ -20,6 +21,7 @@ pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
+pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::gone;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

@@ -44,6 +44,11 @@ impl OsProcess {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// How many files it has open.
+    pub(crate) fn fds(&self) -> usize {
+        fs::read_dir(self.file("fd")).unwrap().count()
+    }
+
     /// The CPU time that it has spent, in ticks of 10 ms.
     pub(crate) fn spent(&self) -> u64 {
         let stat = fs::read_to_string(self.file("stat")).unwrap_or_default();

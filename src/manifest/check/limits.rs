@@ -47,6 +47,10 @@ pub const MESSAGE_SIZE: Bounds<u64> = Bounds { default: MIB, min: KIB, max: 64 *
 /// `queue-size`.
 pub const QUEUE_SIZE: Bounds<u64> = Bounds { default: 16 * MIB, min: 64 * KIB, max: GIB };
 
+/// `drain-timeout`.
+pub const DRAIN_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(30), min: Duration::from_millis(100), max: HOUR };
+
 pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
     let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
     let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
@@ -77,6 +81,7 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
         hang_timeout: table.duration("hang-timeout", &HANG_TIMEOUT, mistakes),
         message_size: bytes(message_size),
         queue_size: bytes(queue_size),
+        drain_timeout: table.duration("drain-timeout", &DRAIN_TIMEOUT, mistakes),
     }
 }
 
@@ -92,6 +97,7 @@ impl Default for Limits {
             hang_timeout: HANG_TIMEOUT.default,
             message_size: bytes(MESSAGE_SIZE.default),
             queue_size: bytes(QUEUE_SIZE.default),
+            drain_timeout: DRAIN_TIMEOUT.default,
         }
     }
 }

@@ -1,19 +1,19 @@
-//! One app's life: its state, routes, children and listener, joined.
+//! One app's life: its generations, each with its state, routes and children, and its listener.
 //!
 //! ```text
-//!   children's events --+                  +-> Router -> frames --> children
-//!   stop, kill ---------+-> the loop here -+-> Cluster -> actions -> spawn, tell, kill
-//!   timers -------------+                  +-> Front (connections)
+//!   children's events --+                                  +-> Router -> frames --> children
+//!   stop, kill, reload -+-> the loop here -> Generations --+-> Cluster -> actions -> spawn, tell, kill
+//!   timers -------------+                    (Running)     +-> Front (connections), shared
 //! ```
 //!
-//! `run` starts one for each app. The loop waits; what it hears goes to `running`.
+//! `run` starts one for each app. The loop waits; what it hears goes to `generations`, and from there
+//! to the generation that it concerns.
 
+mod generations;
 mod running;
 
 use std::{
     net::{SocketAddr, TcpListener},
-    os::fd::OwnedFd,
-    sync::Arc,
     time::Duration,
 };
 
@@ -23,9 +23,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
-use self::running::Running;
-use super::{children::MAX_EVENTS, pids::Pids, state::Event, status::AppStatus};
-use crate::manifest::App;
+use self::generations::Generations;
+use super::{children::MAX_EVENTS, pids::Pids, release::Release, reload::Reload, status::AppStatus};
 
 /// How often dropped messages are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -52,14 +51,10 @@ pub(crate) struct Started {
 
 /// What an app needs to live.
 pub(crate) struct Spec {
-    /// The app.
-    pub(crate) app: App,
+    /// What it is to be first.
+    pub(crate) release: Release,
     /// Bound. `None` without workers.
     pub(crate) listener: Option<TcpListener>,
-    /// The workers' native code.
-    pub(crate) worker: Option<Arc<OwnedFd>>,
-    /// The agent's native code; an agent that only keeps time has none.
-    pub(crate) agent: Option<Arc<OwnedFd>>,
     /// The most connections that the master holds for it.
     pub(crate) max_held: usize,
     /// Shared by all apps.
@@ -68,34 +63,28 @@ pub(crate) struct Spec {
     pub(crate) seed: u64,
 }
 
-impl Spec {
-    /// Schedules need a process as well.
-    fn has_agent(&self) -> bool {
-        self.app.agent.is_some() || !self.app.schedules.is_empty()
-    }
-}
-
 /// How an app is spoken with.
 pub(crate) struct Lines {
     /// What it is to do.
     pub(crate) demand: watch::Receiver<Demand>,
     /// Who wants to know how it is.
     pub(crate) status: mpsc::Receiver<oneshot::Sender<AppStatus>>,
+    /// What it is to be from now on.
+    pub(crate) reload: mpsc::Receiver<Reload>,
     /// Told once, when every process is ready.
     pub(crate) started: mpsc::UnboundedSender<Started>,
 }
 
 /// Runs an app until it has stopped and no process of it is left. An error: it could not start.
 pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
-    let Lines { mut demand, mut status, started } = lines;
+    let Lines { mut demand, mut status, mut reload, started } = lines;
     let (events_to, mut events) = mpsc::channel(MAX_EVENTS);
     let (breaches_to, mut breaches) = mpsc::unbounded_channel();
-    let mut app = Running::new(spec, events_to, breaches_to, started)?;
+    let mut app = Generations::start(spec, events_to, breaches_to, started)?;
     let mut batch = Vec::with_capacity(MAX_EVENTS);
     let mut report = interval(REPORT_EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    app.step(Event::Start);
-    while !app.stopped {
+    while !app.are_over() {
         let wake = app.deadline();
         tokio::select! {
             _ = events.recv_many(&mut batch, MAX_EVENTS) => {
@@ -103,7 +92,7 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
                     app.heard(event);
                 }
             }
-            Some((pid, reason)) = breaches.recv() => app.step(Event::Failed { pid, reason }),
+            Some((pid, reason)) = breaches.recv() => app.breached(pid, reason),
             () = async { if let Some(at) = wake { sleep_until(at.into()).await } }, if wake.is_some() => {
                 app.tick();
             }
@@ -111,12 +100,14 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
                 let wanted = if changed.is_ok() { *demand.borrow_and_update() } else { Demand::Kill };
                 app.demanded(wanted);
             }
-            () = app.closed() => app.stop(),
+            () = app.closed() => {}
             Some(asked) = status.recv() => { let _ = asked.send(app.status()); }
+            Some(reload) = reload.recv() => app.reload(reload),
             _ = report.tick() => app.report_drops(),
         }
+        app.settle();
     }
-    match app.failure {
+    match app.failure() {
         Some(reason) => Err(anyhow!(reason)),
         None => Ok(()),
     }

@@ -1,54 +1,72 @@
-//! What one app consists of while it runs, and what becomes of each thing that it hears. `app`'s
-//! loop owns one. It decides nothing by itself: `state` says what is to be done, `router` who gets
-//! what.
+//! What one generation of an app consists of while it runs, and what becomes of each thing that it
+//! hears. `generations` owns them. It decides nothing by itself: `state` says what is to be done,
+//! `router` who gets what.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Instant,
 };
 
-use anyhow::Context;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::{Demand, Spec, Started};
 use crate::{
     cluster::{Pid, Role, State},
     ipc::{
         link::SendError,
-        message::{Boot, ToChild},
+        message::{Boot, ToChild, ToMaster},
     },
-    manifest::App,
     master::{
         children::{self, Child, ChildEvent, Happening, Launch},
-        front::{self, Front},
-        listeners::Breach,
+        front::Front,
+        pids::Pids,
+        reason::{MAX_REASON, cut},
+        release::Release,
         router::{self, Counters, Outgoing, Router},
         state::{Action, Cluster, Event, Shape, Slot},
         status::{AppStatus, ProcessStatus, SlotStatus},
     },
 };
 
-/// The most that handing out the last connections takes of `stop-timeout`.
-const HANDOUT: Duration = Duration::from_secs(1);
-
 /// Why a child that does not read is killed.
 const STUCK: &str = "does not read its control socket";
 
+/// What a generation is made of.
+pub(super) struct Options {
+    /// What it runs.
+    pub(super) release: Release,
+    /// Counted from 1.
+    pub(super) generation: u64,
+    /// Perhaps shared with another one.
+    pub(super) front: Arc<Front>,
+    /// Shared by all.
+    pub(super) pids: Pids,
+    /// Of random choices.
+    pub(super) seed: u64,
+    /// Where its children's events go.
+    pub(super) events: mpsc::Sender<ChildEvent>,
+}
+
+/// One generation.
 pub(super) struct Running {
-    spec: Spec,
+    pub(super) release: Release,
+    pub(super) generation: u64,
+    pub(super) front: Arc<Front>,
     cluster: Cluster,
     router: Router,
-    front: Front,
     children: BTreeMap<Pid, Child>,
     events: mpsc::Sender<ChildEvent>,
-    started: mpsc::UnboundedSender<Started>,
     /// Frames to be sent; empty between two events.
     out: Vec<Outgoing>,
     /// What `state` is to be told; empty between two events.
     told: VecDeque<Event>,
-    /// The last connections are being handed out, since then.
-    closing: Option<(Instant, oneshot::Receiver<()>)>,
     drops_reported: u64,
+    /// It has been told to serve: its workers get connections.
+    serves: bool,
+    /// A newer generation keeps the time.
+    is_superseded: bool,
+    /// Every process is ready, or was once.
+    pub(super) is_ready: bool,
     /// Why it could not start.
     pub(super) failure: Option<String>,
     /// No process is left.
@@ -56,52 +74,86 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(
-        mut spec: Spec,
-        events: mpsc::Sender<ChildEvent>,
-        breaches: mpsc::UnboundedSender<Breach>,
-        started: mpsc::UnboundedSender<Started>,
-    ) -> anyhow::Result<Self> {
-        let App { name, limits, worker, .. } = &spec.app;
+    /// Starts it.
+    pub(super) fn start(options: Options) -> Self {
+        let Options { release, generation, front, pids, seed, events } = options;
+        let limits = release.app.limits;
         let shape = Shape {
-            app: name.clone(),
-            agent: spec.has_agent(),
-            workers: worker.as_ref().map_or(0, |worker| worker.workers.get()),
+            app: release.app.name.clone(),
+            generation,
+            agent: release.has_agent(),
+            workers: release.workers(),
             start_timeout: limits.start_timeout,
             stop_timeout: limits.stop_timeout,
-            seed: spec.seed,
+            drain_timeout: limits.drain_timeout,
+            seed,
         };
         let config = router::Config {
             agent: shape.agent,
             queue_size: limits.queue_size,
             message_size: limits.message_size,
             request_timeout: limits.request_timeout,
-            seed: spec.seed,
+            seed,
         };
-        let listener = spec.listener.take().zip(worker.as_ref());
-        let front = listener.map(|(listener, worker)| front::Options {
-            app: name.clone(),
-            listener,
-            balance: worker.balance,
-            max_held: spec.max_held,
-        });
-        let front =
-            Front::new(front, breaches).with_context(|| format!("cannot use the listener of {name}"))?;
-        Ok(Self {
-            cluster: Cluster::new(shape, spec.pids.clone()),
-            router: Router::new(config),
+        let mut running = Self {
+            release,
+            generation,
             front,
+            cluster: Cluster::new(shape, pids),
+            router: Router::new(config),
             children: BTreeMap::new(),
             events,
-            started,
             out: vec![],
             told: VecDeque::new(),
-            closing: None,
             drops_reported: 0,
+            serves: false,
+            is_superseded: false,
+            is_ready: false,
             failure: None,
             stopped: false,
-            spec,
-        })
+        };
+        running.step(Event::Start);
+        running
+    }
+
+    /// `cache 0.1.0 (generation 2)`, without the app's name.
+    pub(super) fn version(&self) -> String {
+        format!("version {} (generation {})", self.release.app.version, self.generation)
+    }
+
+    /// Is it one of its children?
+    pub(super) fn has(&self, pid: Pid) -> bool {
+        self.children.contains_key(&pid)
+    }
+
+    /// Its workers get connections from now on.
+    pub(super) fn serve(&mut self) {
+        self.serves = true;
+        let ready = |role, state| role == Role::Worker && state == State::Ready;
+        for process in self.cluster.processes() {
+            if ready(process.role, process.state) {
+                self.front.ready(process.pid);
+            }
+        }
+        self.front.open();
+    }
+
+    /// A newer generation serves: no scheduled run begins any more.
+    pub(super) fn superseded(&mut self) {
+        self.is_superseded = true;
+        for process in self.cluster.processes() {
+            if process.role == Role::Agent {
+                self.control(process.pid, &ToChild::Superseded);
+            }
+        }
+        self.settle();
+    }
+
+    /// Goes on with another number of workers, and nothing else changed.
+    pub(super) fn scale(&mut self, release: Release) {
+        let workers = release.workers();
+        self.release = release;
+        self.step(Event::Scale { workers });
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -119,6 +171,11 @@ impl Running {
         let ChildEvent { pid, what } = event;
         match what {
             Happening::Frame(..) if self.children.get(&pid).is_none_or(Child::is_killed) => {}
+            Happening::Frame(ToMaster::Recycle { mut reason }, _) => {
+                cut(&mut reason, MAX_REASON);
+                tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
+                self.step(Event::Recycle { pid, reason });
+            }
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
@@ -137,7 +194,7 @@ impl Running {
 
     fn forget(&mut self, pid: Pid, reason: &str) {
         if let Some(child) = self.children.remove(&pid) {
-            let (app, os_pid) = (&self.spec.app.name, child.os_pid());
+            let (app, os_pid) = (&self.release.app.name, child.os_pid());
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }
         self.front.gone(pid);
@@ -145,32 +202,8 @@ impl Running {
         self.send_out();
     }
 
-    pub(super) fn demanded(&mut self, demand: Demand) {
-        match demand {
-            Demand::Run => {}
-            Demand::Stop if self.closing.is_none() => {
-                let now = Instant::now();
-                let handout = HANDOUT.min(self.spec.app.limits.stop_timeout / 4);
-                self.closing = Some((now, self.front.close(now + handout)));
-            }
-            Demand::Stop => {}
-            Demand::Kill => self.step(Event::Kill),
-        }
-    }
-
-    /// Waits until the last connections are handed out, when the app is to stop.
-    pub(super) async fn closed(&mut self) {
-        match &mut self.closing {
-            Some((_, done)) if !done.is_terminated() => {
-                let _ = done.await;
-            }
-            Some(_) | None => std::future::pending().await,
-        }
-    }
-
-    pub(super) fn stop(&mut self) {
-        // What handing out took is part of the time to stop.
-        let asked_at = self.closing.as_ref().map_or_else(Instant::now, |(at, _)| *at);
+    /// Ends in order. What handing out the last connections took is part of the time to stop.
+    pub(super) fn stop(&mut self, asked_at: Instant) {
         let actions = self.cluster.handle(Event::Stop, asked_at);
         self.carry_out(actions);
         self.settle();
@@ -186,7 +219,7 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
-                tracing::warn!(app = self.spec.app.name, %pid, reason, "failed");
+                tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
             }
             let ready = if let Event::Ready(pid) = event { Some(pid) } else { None };
             let actions = self.cluster.handle(event, now);
@@ -202,11 +235,11 @@ impl Running {
         let processes = self.cluster.processes();
         let process = processes.iter().find(|process| process.pid == pid && process.state == State::Ready);
         let Some(process) = process else { return };
-        let (app, role, slot) = (&self.spec.app.name, process.role, process.slot);
+        let (app, role, slot) = (&self.release.app.name, process.role, process.slot);
         tracing::info!(app, %role, slot, %pid, "ready");
         self.router.ready(pid, now, &mut self.out);
         self.send_out();
-        if role == Role::Worker {
+        if role == Role::Worker && self.serves {
             self.front.ready(pid);
         }
     }
@@ -215,17 +248,21 @@ impl Running {
         for action in actions {
             match action {
                 Action::Spawn { pid, role, slot, replacement } => self.spawn(pid, role, slot, replacement),
-                Action::ClusterReady { pid } => self.router.open(pid, &mut self.out),
+                Action::ClusterReady { pid } => {
+                    self.router.open(pid, &mut self.out);
+                    if self.is_superseded {
+                        self.send_out();
+                        self.control(pid, &ToChild::Superseded);
+                    }
+                }
                 Action::ProcessesChanged => self.tell_processes(),
                 Action::Ready => {
                     self.router.cluster_ready(&mut self.out);
-                    self.front.open();
-                    let (app, address) = (self.spec.app.name.clone(), self.front.address());
-                    let _ = self.started.send(Started { app, address });
+                    self.is_ready = true;
                 }
-                Action::StopChild { pid } => {
+                Action::StopChild { pid, within, idle } => {
                     self.draining(pid);
-                    self.control(pid, &ToChild::Stop);
+                    self.control(pid, &ToChild::Stop { within, idle });
                 }
                 Action::Kill { pid } => {
                     self.draining(pid);
@@ -250,24 +287,25 @@ impl Running {
         let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
         self.router.added(process.clone());
         let address = if role == Role::Worker { self.front.address() } else { None };
-        let boot = Boot { app: self.spec.app.clone(), process, processes, address, replacement };
+        let boot = Boot { app: self.release.app.clone(), process, processes, address, replacement };
         let code = match role {
-            Role::Agent => self.spec.agent.clone(),
-            Role::Worker => self.spec.worker.clone(),
+            Role::Agent => &self.release.agent,
+            Role::Worker => &self.release.worker,
         };
+        let code = code.as_ref().map(|code| Arc::clone(&code.code));
         let launched = self.front.add(pid, role).and_then(|fds| {
             let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener };
             children::launch(launch, self.events.clone())
         });
         match launched {
             Ok(child) => {
-                let (app, os_pid) = (&self.spec.app.name, child.os_pid());
+                let (app, os_pid) = (&self.release.app.name, child.os_pid());
                 tracing::info!(app, %role, slot, %pid, os_pid, replacement, "started");
                 self.children.insert(pid, child);
             }
             Err(error) => {
                 let reason = format!("it could not be started: {error}");
-                tracing::warn!(app = self.spec.app.name, %role, slot, %pid, reason, "failed");
+                tracing::warn!(app = self.release.app.name, %role, slot, %pid, reason, "failed");
                 self.forget(pid, &reason);
                 self.told.push_back(Event::Exited { pid, reason });
             }
@@ -321,7 +359,8 @@ impl Running {
             | ToChild::Processes(_)
             | ToChild::Asked { .. }
             | ToChild::RunEnded { .. }
-            | ToChild::Stop => return self.control(*to, frame),
+            | ToChild::Stop { .. }
+            | ToChild::Superseded => return self.control(*to, frame),
         };
         if sent.is_err() {
             self.router.refused(outgoing, &mut self.out);
@@ -334,22 +373,28 @@ impl Running {
         if new > 0 {
             self.drops_reported = dropped;
             tracing::warn!(
-                app = self.spec.app.name,
+                app = self.release.app.name,
                 messages = new,
                 "dropped: their receivers were too slow, or gone"
             );
         }
     }
 
+    /// Dropped messages and late answers.
+    pub(super) fn losses(&self) -> (u64, u64) {
+        (self.router.dropped(), self.router.late_answers())
+    }
+
     /// How it is.
     pub(super) fn status(&self) -> AppStatus {
         let counters: BTreeMap<Pid, Counters> = self.router.counters().collect();
         AppStatus {
-            name: self.spec.app.name.clone(),
-            version: self.spec.app.version.clone(),
+            name: self.release.app.name.clone(),
+            version: self.release.app.version.clone(),
             address: self.front.address(),
             dropped: self.router.dropped(),
             late_answers: self.router.late_answers(),
+            generation: self.generation,
             slots: self.cluster.slots().map(|slot| self.slot_status(slot, &counters)).collect(),
         }
     }

@@ -36,7 +36,7 @@ fn manners_as_a_table() {
         (vec![hello(), failed()], &["failed: no such import"]),
         (vec![ready()], &["failed: did not say hello first"]),
         (vec![failed()], &["failed: did not say hello first"]),
-        (vec![old()], &["failed: speaks protocol 0 and not 1: the binary was replaced; restart hatchery"]),
+        (vec![old()], &["failed: speaks protocol 0 and not 2: the binary was replaced; restart hatchery"]),
         // The router refuses these.
         (vec![hello(), hello()], &["frame"]),
         (vec![hello(), ready(), ready()], &["ready", "frame"]),

@@ -202,9 +202,15 @@ impl Members {
         self.0.iter_mut()
     }
 
-    /// The agent's process, if it is there.
+    /// The agent's process, if it is there. While one is replaced there are two: the old one, until
+    /// it is told to go.
     pub(super) fn agent(&self) -> Option<&Member> {
-        self.0.iter().find(|member| member.process.role == Role::Agent)
+        let rank = |member: &&Member| match member.process.state {
+            State::Ready => 2,
+            State::Starting => 1,
+            State::Draining => 0,
+        };
+        self.0.iter().filter(|member| member.process.role == Role::Agent).max_by_key(rank)
     }
 
     pub(super) fn ready_workers(&self) -> impl Iterator<Item = Pid> {

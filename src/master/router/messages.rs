@@ -103,11 +103,9 @@ impl Messages {
         agent.held = std::mem::take(&mut self.for_agent);
     }
 
-    /// A process is gone: what an agent had not been sent yet waits for the next one.
-    pub(super) fn gone(&mut self, member: Member) {
-        if member.process.role == Role::Agent {
-            self.for_agent = member.held;
-        }
+    /// The only agent is gone: what it had not been sent yet waits for the next one.
+    pub(super) fn agent_gone(&mut self, agent: Member) {
+        self.for_agent = agent.held;
     }
 }
 

@@ -123,7 +123,9 @@ impl Router {
         if !was_agent {
             self.dropped_before += member.held.len();
         }
-        self.messages.gone(member);
+        if was_agent && self.members.agent().is_none() {
+            self.messages.agent_gone(member);
+        }
         self.questions.gone(pid, was_agent, &mut self.members, out);
         self.tasks.gone(pid, was_agent, &self.members, now, out);
     }
@@ -167,6 +169,8 @@ impl Router {
             ToMaster::TaskDone { run, elapsed, result } => {
                 self.tasks.done(from, run, elapsed, result, &self.members, out)
             }
+            // `app` hears it first, and it is no message.
+            ToMaster::Recycle { .. } => Ok(()),
             ToMaster::Hello { .. } | ToMaster::Ready | ToMaster::StartFailed { .. } => {
                 Err(Violation("sent a frame of its start when it had started"))
             }
@@ -193,7 +197,8 @@ impl Router {
             | ToChild::ClusterReady
             | ToChild::Processes(_)
             | ToChild::RunEnded { .. }
-            | ToChild::Stop => {}
+            | ToChild::Stop { .. }
+            | ToChild::Superseded => {}
         }
     }
 

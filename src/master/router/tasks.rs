@@ -42,8 +42,8 @@ pub(super) struct Wanted {
 struct Given {
     to: Pid,
     slot: u32,
-    /// The agent's number.
-    run: RunId,
+    /// The agent that wants it, and its number.
+    run: (Pid, RunId),
     since: Instant,
 }
 
@@ -59,7 +59,7 @@ struct Run {
 pub(super) struct Tasks {
     last: u64,
     given: BTreeMap<RunId, Given>,
-    runs: HashMap<RunId, Run>,
+    runs: HashMap<(Pid, RunId), Run>,
     deck: Deck,
 }
 
@@ -80,7 +80,7 @@ impl Tasks {
         if members.get(from).is_none_or(|member| member.process.role != Role::Agent) {
             return Err(Violation("asked for a task though it is not the agent"));
         }
-        if self.runs.contains_key(&run) {
+        if self.runs.contains_key(&(from, run)) {
             return Err(Violation("used the number of a run twice"));
         }
         let targets: Vec<Pid> = match on {
@@ -98,12 +98,12 @@ impl Tasks {
             out.push(run_ended(from, run, targets.into_iter().map(full).collect()));
             return Ok(());
         }
-        self.runs.insert(run, Run { missing: targets.len(), outcomes: vec![] });
+        self.runs.insert((from, run), Run { missing: targets.len(), outcomes: vec![] });
         for to in targets {
             self.last += 1;
             let id = RunId(self.last);
             let slot = members.get(to).map_or(0, |member| member.process.slot);
-            self.given.insert(id, Given { to, slot, run, since: now });
+            self.given.insert(id, Given { to, slot, run: (from, run), since: now });
             let frame = ToChild::RunTask { run: id, name: name.clone(), has_payload };
             out.push(Outgoing { to, frame, data: payload.clone() });
         }
@@ -145,8 +145,8 @@ impl Tasks {
         out: &mut Vec<Outgoing>,
     ) {
         if was_agent {
-            self.runs.clear();
-            self.given.clear();
+            self.runs.retain(|(agent, _), _| *agent != pid);
+            self.given.retain(|_, given| given.run.0 != pid);
             return;
         }
         let its: Vec<RunId> =
@@ -180,8 +180,9 @@ impl Tasks {
             cut(why, MAX_REASON.min(share));
         }
         self.runs.remove(&given.run);
-        if let Some(agent) = members.agent() {
-            out.push(run_ended(agent.process.pid, given.run, outcomes));
+        let (agent, run) = given.run;
+        if members.get(agent).is_some() {
+            out.push(run_ended(agent, run, outcomes));
         }
     }
 }

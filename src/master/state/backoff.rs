@@ -10,7 +10,7 @@ const FIRST: Duration = Duration::from_millis(10);
 /// No slot waits longer than this.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 /// A process that was ready for so long did not fail quickly.
-pub(crate) const STEADY: Duration = Duration::from_secs(10);
+pub(crate) const STEADY: Duration = Duration::from_secs(1);
 
 /// The early deaths of one slot, in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,15 +1,20 @@
-//! One app's life: who is to be spawned, told and stopped, and when. Pure: (event, now) -> actions.
+//! One generation's life: who is to be spawned, told and stopped, and when. Pure: (event, now) -> actions.
 //!
 //! ```text
 //!   Idle -Start-> Agent -its Ready-> Workers -all Ready-> Running -Stop-> StoppingWorkers -> StoppingAgent -> Stopped
-//!                   |                   |                                      ^
+//!                   |                   |                    Retire           ^
 //!                   +--- any failure ---+---- StartFailed ---------------------+      Kill: everywhere, at once
 //! ```
+//!
+//! It is one generation's life: a reload has a second one beside it, and then retires the first.
 //!
 //! `app` calls it with what its children did and carries out what it says. It must not do I/O or
 //! read a clock. Every spawned pid ends with exactly one [`Event::Exited`].
 
 mod backoff;
+mod change;
+mod end;
+mod occupant;
 mod slot;
 #[cfg(test)]
 mod tests;
@@ -19,13 +24,19 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 pub(crate) use self::slot::Slot;
+use self::slot::{Left, Overdue};
 use super::pids::Pids;
-use crate::cluster::{Pid, Process, Role};
+use crate::{
+    cluster::{Pid, Process, Role},
+    ipc::message::Idle,
+};
 
-/// What an app consists of, as far as its life goes.
+/// What a generation consists of, as far as its life goes.
 pub(crate) struct Shape {
     /// For errors.
     pub(crate) app: String,
+    /// Counted from 1.
+    pub(crate) generation: u64,
     /// Is there an agent process?
     pub(crate) agent: bool,
     /// How many workers.
@@ -34,6 +45,8 @@ pub(crate) struct Shape {
     pub(crate) start_timeout: Duration,
     /// From [`Event::Stop`] until the last one is killed.
     pub(crate) stop_timeout: Duration,
+    /// From being replaced to SIGKILL.
+    pub(crate) drain_timeout: Duration,
     /// Of the jitter of restarts.
     pub(crate) seed: u64,
 }
@@ -49,8 +62,15 @@ pub(crate) enum Event {
     Failed { pid: Pid, reason: String },
     /// The child is gone and reaped, or could not be spawned.
     Exited { pid: Pid, reason: String },
+    /// The child should be replaced: a new one first, then it goes. It must be ready, or nothing
+    /// happens.
+    Recycle { pid: Pid, reason: String },
     /// [`Cluster::deadline`] has passed.
     Tick,
+    /// There are to be so many workers. Only while it runs.
+    Scale { workers: u32 },
+    /// A newer generation serves: end in order, with the time to drain.
+    Retire,
     /// End in order.
     Stop,
     /// End at once.
@@ -68,8 +88,8 @@ pub(crate) enum Action {
     ProcessesChanged,
     /// Every process is ready: route what was kept, hand out connections, tell the user. Once.
     Ready,
-    /// Ask it to end.
-    StopChild { pid: Pid },
+    /// Ask it to end. More than once where it has less time than was said.
+    StopChild { pid: Pid, within: Duration, idle: Idle },
     /// SIGKILL.
     Kill { pid: Pid },
     /// The app can't start; what runs of it is being stopped, [`Action::Stopped`] follows. Once.
@@ -89,13 +109,13 @@ enum Phase {
     Stopped,
 }
 
-/// Of `stop-timeout`, what the workers may take when an agent comes after them.
-const WORKERS_SHARE: f64 = 0.8;
-
 /// Why a process that was asked to stop was killed.
 const OUT_OF_TIME: &str = "did not stop within limits.stop-timeout";
 
-/// One app's processes.
+/// Why a process that was replaced was killed.
+const NOT_DRAINED: &str = "did not drain within limits.drain-timeout";
+
+/// One generation's processes.
 pub(crate) struct Cluster {
     shape: Shape,
     /// The agent's first, then the workers' by slot.
@@ -105,6 +125,8 @@ pub(crate) struct Cluster {
     stop_by: Option<Instant>,
     /// When the workers' SIGKILL is due; never later than `stop_by`.
     workers_by: Option<Instant>,
+    /// Others go on serving.
+    retired: bool,
     pids: Pids,
     rng: Rng,
 }
@@ -112,11 +134,12 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Nothing runs yet.
     pub(crate) fn new(shape: Shape, pids: Pids) -> Self {
-        let agent = shape.agent.then(|| Slot::new(Role::Agent, 0));
-        let workers = (0..shape.workers).map(|slot| Slot::new(Role::Worker, slot));
+        let agent = shape.agent.then(|| Slot::new(Role::Agent, 0, shape.generation));
+        let workers = (0..shape.workers).map(|slot| Slot::new(Role::Worker, slot, shape.generation));
         let slots = agent.into_iter().chain(workers).collect();
         let rng = Rng::with_seed(shape.seed);
-        Self { shape, slots, phase: Phase::Idle, stop_by: None, workers_by: None, pids, rng }
+        let (stop_by, workers_by) = (None, None);
+        Self { shape, slots, phase: Phase::Idle, stop_by, workers_by, retired: false, pids, rng }
     }
 
     /// One step. What comes too late (a pid that is gone) does nothing.
@@ -127,10 +150,14 @@ impl Cluster {
             Event::Ready(pid) => self.ready(pid, now, &mut actions),
             Event::Failed { pid, reason } => self.failed(pid, reason, now, &mut actions),
             Event::Exited { pid, reason } => self.exited(pid, &reason, now, &mut actions),
+            Event::Recycle { pid, reason } => self.recycle(pid, &reason, now, &mut actions),
             Event::Tick => self.tick(now, &mut actions),
+            Event::Scale { workers } => self.scale(workers, now, &mut actions),
+            Event::Retire => self.retire(now, &mut actions),
             Event::Stop => self.stop(now, &mut actions),
-            Event::Kill => self.kill(&mut actions),
+            Event::Kill => self.kill(now, &mut actions),
         }
+        self.slots.retain(|slot| !slot.is_over());
         actions
     }
 
@@ -146,7 +173,7 @@ impl Cluster {
 
     /// Who is there: the agent first, then the workers by slot.
     pub(crate) fn processes(&self) -> Vec<Process> {
-        self.slots.iter().filter_map(Slot::process).collect()
+        self.slots.iter().flat_map(Slot::processes).collect()
     }
 
     /// The slots as `status` shows them.
@@ -193,8 +220,10 @@ impl Cluster {
     }
 
     fn ready(&mut self, pid: Pid, now: Instant, actions: &mut Vec<Action>) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.pid() == Some(pid)) else { return };
-        if !slot.becomes_ready(now) {
+        let drain = self.shape.drain_timeout;
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.holds(pid)) else { return };
+        let (was_starting, former) = slot.becomes_ready(pid, now, now + drain);
+        if !was_starting {
             return;
         }
         match self.phase {
@@ -206,15 +235,20 @@ impl Cluster {
                 actions.push(Action::ProcessesChanged);
                 self.check_started(actions);
             }
-            Phase::Running => actions.extend([Action::ClusterReady { pid }, Action::ProcessesChanged]),
+            Phase::Running => {
+                actions.push(Action::ClusterReady { pid });
+                let stop = |pid| Action::StopChild { pid, within: drain, idle: Idle::Linger };
+                actions.extend(former.map(stop));
+                actions.push(Action::ProcessesChanged);
+            }
             Phase::Idle | Phase::StoppingWorkers | Phase::StoppingAgent | Phase::Stopped => {}
         }
     }
 
     fn failed(&mut self, pid: Pid, reason: String, now: Instant, actions: &mut Vec<Action>) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.pid() == Some(pid)) else { return };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.holds(pid)) else { return };
         let message = format!("{} of {} cannot start: {reason}", slot.name(), self.shape.app);
-        slot.condemn(reason);
+        slot.condemn(pid, reason, now, self.rng.f64());
         actions.push(Action::Kill { pid });
         if self.is_starting() {
             self.abort(message, now, actions);
@@ -222,21 +256,23 @@ impl Cluster {
     }
 
     fn exited(&mut self, pid: Pid, reason: &str, now: Instant, actions: &mut Vec<Action>) {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.pid() == Some(pid)) else { return };
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.holds(pid)) else { return };
         let until = if slot.is_ready() { "the cluster was ready" } else { "it was ready" };
         let message = format!("{} of {} exited before {until} ({reason})", slot.name(), self.shape.app);
-        slot.vacate(reason, now);
+        let left = slot.vacate(pid, reason, now, self.rng.f64());
         match self.phase {
             Phase::Agent | Phase::Workers => self.abort(message, now, actions),
             Phase::Running => {
-                slot.schedule(now, self.rng.f64());
+                if left == Left::Empty {
+                    slot.schedule(now, self.rng.f64());
+                }
                 // With the one that comes at once, where one does.
                 actions.push(Action::ProcessesChanged);
                 self.respawn(now, actions);
             }
             Phase::StoppingWorkers | Phase::StoppingAgent => {
                 actions.push(Action::ProcessesChanged);
-                self.go_on_stopping(actions);
+                self.go_on_stopping(now, actions);
             }
             Phase::Idle | Phase::Stopped => {}
         }
@@ -248,35 +284,47 @@ impl Cluster {
         for slot in self.slots.iter_mut().filter(|slot| slot.is_due(now)) {
             actions.push(slot.spawn(self.pids.next(), deadline, true));
         }
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_recycle_due(now)) {
+            actions.push(slot.spawn_next(self.pids.next(), deadline));
+        }
+    }
+
+    fn respawn_and_tell(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let before = actions.len();
+        self.respawn(now, actions);
+        if actions.len() > before {
+            // It may send from its start already: whom it sends to must know it, to answer.
+            actions.push(Action::ProcessesChanged);
+        }
     }
 
     fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let mut late = None;
         for slot in &mut self.slots {
             slot.settle(now);
-            let Some(pid) = slot.overdue(now) else { continue };
-            let timeout = humantime::format_duration(self.shape.start_timeout);
-            let reason = format!("was not ready within {timeout}");
-            late.get_or_insert_with(|| {
-                let who = slot.name();
-                format!("{who} of {} {reason}; raise limits.start-timeout if it needs longer", self.shape.app)
-            });
-            slot.condemn(reason);
-            actions.push(Action::Kill { pid });
+            for overdue in slot.overdue(now) {
+                let (pid, reason) = match overdue {
+                    Overdue::Drain(pid) => (pid, NOT_DRAINED.to_owned()),
+                    Overdue::Start(pid) => {
+                        let timeout = humantime::format_duration(self.shape.start_timeout);
+                        let reason = format!("was not ready within {timeout}");
+                        let (who, app) = (slot.name(), &self.shape.app);
+                        late.get_or_insert_with(|| {
+                            format!("{who} of {app} {reason}; raise limits.start-timeout if it needs longer")
+                        });
+                        (pid, reason)
+                    }
+                };
+                slot.condemn(pid, reason, now, self.rng.f64());
+                actions.push(Action::Kill { pid });
+            }
         }
         match (self.phase, late) {
             (Phase::Agent | Phase::Workers, Some(message)) => self.abort(message, now, actions),
-            (Phase::Running, _) => {
-                let before = actions.len();
-                self.respawn(now, actions);
-                if actions.len() > before {
-                    // It may send from its start already: whom it sends to must know it, to answer.
-                    actions.push(Action::ProcessesChanged);
-                }
-            }
+            (Phase::Running, _) => self.respawn_and_tell(now, actions),
             (Phase::StoppingWorkers, _) if self.workers_by.is_some_and(|by| by <= now) => {
                 self.workers_by = None;
-                self.kill_all(Role::Worker, OUT_OF_TIME, actions);
+                self.kill_all(Role::Worker, if self.retired { NOT_DRAINED } else { OUT_OF_TIME }, actions);
             }
             (Phase::StoppingAgent, _) if self.stop_by.is_some_and(|by| by <= now) => {
                 self.stop_by = None;
@@ -293,59 +341,5 @@ impl Cluster {
     fn abort(&mut self, message: String, now: Instant, actions: &mut Vec<Action>) {
         actions.push(Action::StartFailed(message));
         self.stop(now, actions);
-    }
-
-    fn stop(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        match self.phase {
-            Phase::Idle | Phase::Agent | Phase::Workers | Phase::Running => {}
-            Phase::StoppingWorkers | Phase::StoppingAgent | Phase::Stopped => return,
-        }
-        let share = if self.shape.agent { WORKERS_SHARE } else { 1.0 };
-        self.workers_by = Some(now + self.shape.stop_timeout.mul_f64(share));
-        self.stop_by = Some(now + self.shape.stop_timeout);
-        self.phase = Phase::StoppingWorkers;
-        // An agent that has not finished its start has nothing to wait for the workers for.
-        for slot in self.slots.iter_mut().filter(|slot| slot.role == Role::Worker || !slot.is_ready()) {
-            actions.extend(slot.stop());
-        }
-        self.go_on_stopping(actions);
-    }
-
-    /// The agent's turn when no worker is left, and the end when nobody is.
-    fn go_on_stopping(&mut self, actions: &mut Vec<Action>) {
-        let left = |role: Role, slots: &[Slot]| slots.iter().any(|s| s.role == role && s.pid().is_some());
-        if self.phase == Phase::StoppingWorkers && !left(Role::Worker, &self.slots) {
-            self.phase = Phase::StoppingAgent;
-            for slot in self.slots.iter_mut().filter(|slot| slot.role == Role::Agent) {
-                actions.extend(slot.stop());
-            }
-        }
-        if self.phase == Phase::StoppingAgent && !left(Role::Agent, &self.slots) {
-            self.phase = Phase::Stopped;
-            actions.push(Action::Stopped);
-        }
-    }
-
-    fn kill(&mut self, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Stopped {
-            return;
-        }
-        self.phase = Phase::StoppingWorkers;
-        self.workers_by = None;
-        self.stop_by = None;
-        for role in [Role::Worker, Role::Agent] {
-            self.kill_all(role, "was killed", actions);
-        }
-        self.go_on_stopping(actions);
-    }
-
-    fn kill_all(&mut self, role: Role, reason: &str, actions: &mut Vec<Action>) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.role == role) {
-            slot.give_up();
-            if let Some(pid) = slot.pid() {
-                slot.condemn(reason.to_owned());
-                actions.push(Action::Kill { pid });
-            }
-        }
     }
 }

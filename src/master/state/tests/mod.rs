@@ -1,5 +1,7 @@
 //! The life of an app as tables: at a time, an event, and what comes of it.
 
+mod change;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -11,10 +13,12 @@ type Step = (u64, Event, &'static str);
 fn shape(agent: bool, workers: u32) -> Shape {
     Shape {
         app: "cache".to_owned(),
+        generation: 1,
         agent,
         workers,
         start_timeout: Duration::from_secs(30),
         stop_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(20),
         seed: 1,
     }
 }
@@ -27,7 +31,10 @@ fn show(action: &Action) -> String {
         Action::ClusterReady { pid } => format!("cluster-ready {pid}"),
         Action::ProcessesChanged => "changed".to_owned(),
         Action::Ready => "ready".to_owned(),
-        Action::StopChild { pid } => format!("stop {pid}"),
+        Action::StopChild { pid, idle: Idle::Close, .. } => format!("stop {pid}"),
+        Action::StopChild { pid, idle: Idle::Linger, within } => {
+            format!("drain {pid} in {}s", within.as_secs())
+        }
         Action::Kill { pid } => format!("kill {pid}"),
         Action::StartFailed(reason) => format!("failed: {reason}"),
         Action::Stopped => "stopped".to_owned(),

@@ -1,0 +1,335 @@
+//! An app's generations: the one that serves, the one that is to, and those that drain.
+//!
+//! ```text
+//!   reload -> next -> coming -every process ready-> serving -a newer one is ready-> leaving -> gone
+//!                        \--any failure, the reason is logged-------------------------^
+//! ```
+//!
+//! `app`'s loop owns it and calls `settle` after whatever happened. Each generation has its own
+//! state, routes and children (`running`); they share pids and, mostly, the listener.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::mpsc;
+
+use super::{
+    Demand, Spec, Started,
+    running::{self, Running},
+};
+use crate::{
+    cluster::Pid,
+    master::{
+        bind::bind,
+        children::ChildEvent,
+        front::{self, Front},
+        listeners::Breach,
+        pids::Pids,
+        release::{Change, Release},
+        reload::Reload,
+        state::Event,
+        status::AppStatus,
+    },
+};
+
+/// The most that handing out a listener's last connections takes, and of `stop-timeout` a quarter.
+const HANDOUT: Duration = Duration::from_secs(1);
+
+/// The most generations that drain; the next reload waits for one of them.
+const MAX_LEAVING: usize = 4;
+
+pub(super) struct Generations {
+    serving: Running,
+    /// It has been told to serve.
+    serves: bool,
+    /// Starts, and is to serve.
+    coming: Option<Running>,
+    /// Drain, or could not start.
+    leaving: Vec<Running>,
+    /// The last release that there was no time for yet.
+    next: Option<Release>,
+    /// The number of the last generation; none is used twice.
+    last: u64,
+    /// Since when the app is to stop.
+    stopping: Option<Instant>,
+    /// Listeners that hand out their last connections; of which generation.
+    closing: FuturesUnordered<BoxFuture<'static, u64>>,
+    /// Of generations that are gone: dropped messages and late answers.
+    gone: (u64, u64),
+    max_held: usize,
+    pids: Pids,
+    seed: u64,
+    events: mpsc::Sender<ChildEvent>,
+    breaches: mpsc::UnboundedSender<Breach>,
+    started: mpsc::UnboundedSender<Started>,
+}
+
+impl Generations {
+    /// Starts the first one.
+    pub(super) fn start(
+        spec: Spec,
+        events: mpsc::Sender<ChildEvent>,
+        breaches: mpsc::UnboundedSender<Breach>,
+        started: mpsc::UnboundedSender<Started>,
+    ) -> anyhow::Result<Self> {
+        let Spec { release, listener, max_held, pids, seed } = spec;
+        let front = listener.zip(release.app.worker.as_ref()).map(|(listener, worker)| front::Options {
+            app: release.app.name.clone(),
+            listener,
+            balance: worker.balance,
+            max_held,
+        });
+        let front = Front::new(front, breaches.clone())
+            .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
+        let serving = Running::start(running::Options {
+            release,
+            generation: 1,
+            front: Arc::new(front),
+            pids: pids.clone(),
+            seed,
+            events: events.clone(),
+        });
+        Ok(Self {
+            serving,
+            serves: false,
+            coming: None,
+            leaving: vec![],
+            next: None,
+            last: 1,
+            stopping: None,
+            closing: FuturesUnordered::new(),
+            gone: (0, 0),
+            max_held,
+            pids,
+            seed,
+            events,
+            breaches,
+            started,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Running> {
+        [&self.serving].into_iter().chain(&self.coming).chain(&self.leaving)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Running> {
+        [&mut self.serving].into_iter().chain(&mut self.coming).chain(&mut self.leaving)
+    }
+
+    /// No process is left, and none comes.
+    pub(super) fn are_over(&self) -> bool {
+        self.all().all(|generation| generation.stopped)
+    }
+
+    /// Why the app could not start.
+    pub(super) fn failure(self) -> Option<String> {
+        self.serving.failure
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.all().filter_map(Running::deadline).min()
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.all_mut().for_each(Running::tick);
+    }
+
+    /// A child did something.
+    pub(super) fn heard(&mut self, event: ChildEvent) {
+        if let Some(its) = self.all_mut().find(|generation| generation.has(event.pid)) {
+            its.heard(event);
+        }
+    }
+
+    /// A worker broke the handoff's protocol.
+    pub(super) fn breached(&mut self, pid: Pid, reason: String) {
+        if let Some(its) = self.all_mut().find(|generation| generation.has(pid)) {
+            its.step(Event::Failed { pid, reason });
+        }
+    }
+
+    pub(super) fn demanded(&mut self, demand: Demand) {
+        match demand {
+            Demand::Run => {}
+            Demand::Stop if self.stopping.is_none() => {
+                let now = Instant::now();
+                self.stopping = Some(now);
+                self.next = None;
+                self.leaving.extend(self.coming.take());
+                for generation in &mut self.leaving {
+                    generation.stop(now);
+                }
+                self.close(&self.serving, now);
+            }
+            Demand::Stop => {}
+            Demand::Kill => {
+                self.stopping.get_or_insert_with(Instant::now);
+                self.next = None;
+                self.all_mut().for_each(|generation| generation.step(Event::Kill));
+            }
+        }
+    }
+
+    /// Nothing more comes in by its listener; [`Self::closed`] goes on from there.
+    fn close(&self, generation: &Running, now: Instant) {
+        let handout = HANDOUT.min(generation.release.app.limits.stop_timeout / 4);
+        let done = generation.front.close(now + handout);
+        let number = generation.generation;
+        self.closing.push(Box::pin(async move {
+            let _ = done.await;
+            number
+        }));
+    }
+
+    /// Waits until a listener has handed out its last connections: its workers can end then.
+    pub(super) async fn closed(&mut self) {
+        let Some(number) = self.closing.next().await else { return std::future::pending().await };
+        if number == self.serving.generation
+            && let Some(asked_at) = self.stopping
+        {
+            self.serving.stop(asked_at);
+        } else if let Some(old) = self.leaving.iter_mut().find(|old| old.generation == number) {
+            old.step(Event::Retire);
+        }
+    }
+
+    /// There is something new on disk, or something is wrong with it.
+    pub(super) fn reload(&mut self, reload: Reload) {
+        match reload {
+            Ok(_) if self.stopping.is_some() => {}
+            Ok(release) => {
+                if self.coming.is_some() || self.leaving.len() >= MAX_LEAVING {
+                    let app = &release.app.name;
+                    tracing::info!("the reload of {app} waits for the one before it");
+                }
+                self.next = Some(release);
+            }
+            Err(why) => self.refused(&why),
+        }
+    }
+
+    fn refused(&self, why: &str) {
+        let (app, version) = (&self.serving.release.app.name, self.serving.version());
+        tracing::error!("reload of {app} failed: {why}; {version} goes on serving");
+    }
+
+    /// What is to be done after whatever happened.
+    pub(super) fn settle(&mut self) {
+        if self.serving.is_ready && !self.serves {
+            self.serves = true;
+            self.serving.serve();
+            let (app, address) = (self.serving.release.app.name.clone(), self.serving.front.address());
+            let _ = self.started.send(Started { app, address });
+        }
+        if let Some(failed) = self.coming.take_if(|coming| coming.failure.is_some()) {
+            self.refused(failed.failure.as_deref().unwrap_or_default());
+            self.leaving.push(failed);
+        }
+        if let Some(ready) = self.coming.take_if(|coming| coming.is_ready) {
+            self.switch(ready);
+        }
+        for old in self.leaving.extract_if(.., |old| old.stopped) {
+            let (dropped, late) = old.losses();
+            self.gone = (self.gone.0 + dropped, self.gone.1 + late);
+            tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
+        }
+        let may_begin = self.serves && self.coming.is_none() && self.leaving.len() < MAX_LEAVING;
+        if self.stopping.is_none()
+            && may_begin
+            && let Some(release) = self.next.take()
+        {
+            self.begin(release);
+        }
+    }
+
+    fn begin(&mut self, release: Release) {
+        if self.serving.release.change_to(&release) == Change::Workers {
+            let (app, workers) = (release.app.name.clone(), release.workers());
+            tracing::info!("scaled app={app} workers={workers}");
+            self.serving.scale(release);
+            return;
+        }
+        let front = match self.front_for(&release) {
+            Ok(front) => front,
+            Err(error) => return self.refused(&format!("{error:#}")),
+        };
+        self.last += 1;
+        let generation = self.last;
+        tracing::info!(app = release.app.name, generation, version = release.app.version, "starts beside");
+        self.coming = Some(Running::start(running::Options {
+            release,
+            generation,
+            front,
+            pids: self.pids.clone(),
+            seed: self.seed ^ generation,
+            events: self.events.clone(),
+        }));
+    }
+
+    /// The one that there is, where it can be the same; its listener, where the address is.
+    fn front_for(&self, release: &Release) -> anyhow::Result<Arc<Front>> {
+        let name = &release.app.name;
+        let before = self.serving.release.app.worker.as_ref();
+        let options = match (before, &release.app.worker) {
+            (_, None) => None,
+            (Some(before), Some(after))
+                if (before.listen, before.balance) == (after.listen, after.balance) =>
+            {
+                return Ok(Arc::clone(&self.serving.front));
+            }
+            (before, Some(after)) => {
+                let same = before.is_some_and(|before| before.listen == after.listen);
+                let kept = if same { self.serving.front.listener().ok().flatten() } else { None };
+                let listener = kept.map_or_else(|| bind(name, after), Ok)?;
+                Some(front::Options {
+                    app: name.clone(),
+                    listener,
+                    balance: after.balance,
+                    max_held: self.max_held,
+                })
+            }
+        };
+        let front = Front::new(options, self.breaches.clone());
+        Ok(Arc::new(front.with_context(|| format!("cannot use the listener of {name}"))?))
+    }
+
+    /// New connections go to this one from now on, and the former one drains.
+    fn switch(&mut self, ready: Running) {
+        let mut old = std::mem::replace(&mut self.serving, ready);
+        let new = &mut self.serving;
+        old.superseded();
+        new.serve();
+        let (app, generation, version) = (&new.release.app.name, new.generation, &new.release.app.version);
+        match new.front.address().filter(|address| old.front.address() != Some(*address)) {
+            Some(address) => {
+                tracing::info!("reloaded app={app} generation={generation} version={version} addr={address}");
+            }
+            None => tracing::info!("reloaded app={app} generation={generation} version={version}"),
+        }
+        if Arc::ptr_eq(&old.front, &new.front) {
+            old.step(Event::Retire);
+        } else {
+            self.close(&old, Instant::now());
+        }
+        self.leaving.push(old);
+    }
+
+    pub(super) fn report_drops(&mut self) {
+        self.all_mut().for_each(Running::report_drops);
+    }
+
+    /// How it is.
+    pub(super) fn status(&self) -> AppStatus {
+        let mut status = self.serving.status();
+        let elsewhere = self.all().skip(1).map(Running::losses).chain([self.gone]);
+        for (dropped, late) in elsewhere {
+            status.dropped += dropped;
+            status.late_answers += late;
+        }
+        status
+    }
+}

@@ -1,0 +1,76 @@
+//! SIGHUP: what is on disk now becomes the apps' next generation, or is refused with a reason.
+//!
+//! ```text
+//!   SIGHUP -> load (manifests, builds) -> compile, app by app -> app: a release, or why there is none
+//! ```
+//!
+//! `run` owns it. It starts and stops nothing: what becomes of a release is `app`'s affair.
+
+use std::{collections::HashSet, path::PathBuf};
+
+use futures::future::BoxFuture;
+use tokio::{signal::unix::Signal, sync::mpsc};
+
+use super::release::{Release, compile_all};
+use crate::manifest::App;
+
+/// Reads the manifests that the master was started with, and checks them.
+pub type Load = Box<dyn Fn() -> BoxFuture<'static, anyhow::Result<Vec<App>>> + Send + Sync>;
+
+/// What an app is told: what it is to be from now on, or why it can't be.
+pub(super) type Reload = Result<Release, String>;
+
+/// What reloading needs.
+pub(super) struct Reloads {
+    /// From disk to apps.
+    pub(super) load: Load,
+    /// As the master's.
+    pub(super) home: PathBuf,
+    /// By name.
+    pub(super) apps: Vec<(String, mpsc::Sender<Reload>)>,
+}
+
+impl Reloads {
+    /// Never ends. Signals that come during a reload make one more after it.
+    pub(super) async fn run(self, mut hangups: Signal) {
+        while hangups.recv().await.is_some() {
+            tracing::info!("reloading");
+            self.once().await;
+        }
+        std::future::pending().await
+    }
+
+    async fn once(&self) {
+        let mut loaded = match (self.load)().await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                for (_, to) in &self.apps {
+                    tell(to, Err(format!("{error:#}"))).await;
+                }
+                return;
+            }
+        };
+        for (name, to) in &self.apps {
+            let Some(at) = loaded.iter().position(|app| app.name == *name) else {
+                let why = "no manifest has its name any more; restart hatchery to run other apps";
+                tell(to, Err(why.to_owned())).await;
+                continue;
+            };
+            let app = loaded.remove(at);
+            let release = match compile_all(std::slice::from_ref(&app), &self.home).await {
+                Ok(codes) => Ok(Release::new(app, &codes)),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            tell(to, release).await;
+        }
+        let names: HashSet<&str> = loaded.iter().map(|app| app.name.as_str()).collect();
+        for name in names {
+            tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
+        }
+    }
+}
+
+/// An app that has ended needs nothing.
+async fn tell(to: &mpsc::Sender<Reload>, reload: Reload) {
+    let _ = to.send(reload).await;
+}

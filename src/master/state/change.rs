@@ -1,0 +1,50 @@
+//! What changes while an app runs: a process is replaced in order, there are more workers or fewer.
+//! Part of `state`; pure.
+
+use std::time::Instant;
+
+use super::{Action, Cluster, Phase, Slot};
+use crate::cluster::{Pid, Role};
+
+impl Cluster {
+    pub(super) fn recycle(&mut self, pid: Pid, reason: &str, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        for slot in &mut self.slots {
+            slot.wants_recycle(pid, reason.to_owned(), now);
+        }
+        self.respawn_and_tell(now, actions);
+    }
+
+    pub(super) fn scale(&mut self, workers: u32, now: Instant, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.shape.workers = workers;
+        let of_workers = |slot: &&mut Slot| slot.role == Role::Worker;
+        for slot in self.slots.iter_mut().filter(of_workers).filter(|slot| slot.slot >= workers) {
+            if !slot.is_retired() {
+                actions.extend(slot.retire(self.shape.drain_timeout, now));
+            }
+        }
+        for number in 0..workers {
+            let place = self.slots.iter_mut().filter(of_workers).find(|slot| slot.slot == number);
+            match place {
+                Some(slot) if slot.is_retired() => slot.open(now),
+                Some(_) => {}
+                None => {
+                    let mut slot = Slot::new(Role::Worker, number, self.shape.generation);
+                    slot.open(now);
+                    self.slots.push(slot);
+                }
+            }
+        }
+        self.slots.sort_by_key(|slot| (slot.role, slot.slot));
+        let told = actions.len();
+        self.respawn_and_tell(now, actions);
+        if told > 0 && actions.len() == told {
+            actions.push(Action::ProcessesChanged);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A constant load of keep-alive connections, with every failure counted.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+
+use super::{Connection, Version, empty, eventually, request};
+
+/// What every second client pauses between two requests: its connection is idle, mostly.
+const THINKS: Duration = Duration::from_millis(20);
+
+/// A client that fails as often as that gives up.
+const MAX_FAILURES: usize = 10;
+
+/// Clients that send one request after the other, half of them with a pause.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    /// So many clients of one connection each.
+    pub(crate) fn start(addr: SocketAddr, version: Version, connections: usize) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut clients = JoinSet::new();
+        for number in 0..connections {
+            let (stop, answered) = (stop.clone(), answered.clone());
+            clients.spawn(async move {
+                let pause = (number % 2 == 1).then_some(THINKS);
+                client(addr, version, pause, &stop, &answered).await
+            });
+        }
+        Self { stop, answered, clients }
+    }
+
+    /// How many requests were answered with 200.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(SeqCst)
+    }
+
+    /// Waits for so many further answers.
+    pub(crate) async fn goes_on(&self, answers: usize) {
+        let before = self.answered();
+        eventually("further answers", async || self.answered() >= before + answers).await;
+    }
+
+    /// Ends it. Gives all failures.
+    pub(crate) async fn end(self) -> Vec<String> {
+        self.stop.store(true, SeqCst);
+        self.clients.join_all().await.concat()
+    }
+}
+
+/// A connection is opened anew only where the server had said that it would close it; that it was
+/// closed otherwise is a failure, even where no request was under way.
+async fn client(
+    addr: SocketAddr,
+    version: Version,
+    pause: Option<Duration>,
+    stop: &AtomicBool,
+    answered: &AtomicUsize,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    while !stop.load(SeqCst) && failures.len() < MAX_FAILURES {
+        let mut connection = match Connection::try_open(addr, version).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                failures.push(format!("connecting: {error}"));
+                continue;
+            }
+        };
+        // HTTP/2 says so with a GOAWAY, which is found before the next request is sent.
+        let mut may_close = matches!(version, Version::H2);
+        while !stop.load(SeqCst) {
+            match connection.try_send(request("GET", "/hello", empty())).await {
+                Ok(reply) if reply.status == 200 => {
+                    answered.fetch_add(1, SeqCst);
+                    may_close |= reply.header("connection") == "close";
+                }
+                Ok(reply) => failures.push(format!("{} {}", reply.status, reply.text())),
+                Err(error) if error.is_unsent() && may_close => break,
+                Err(error) => {
+                    failures.push(error.to_string());
+                    break;
+                }
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+    failures
+}
