@@ -84,6 +84,12 @@ impl Table {
                 "stop-timeout",
                 "message-size",
                 "queue-size",
+                "trap-limit",
+                "header-size",
+                "body-size",
+                "header-timeout",
+                "body-timeout",
+                "write-timeout",
             ],
             Self::Dev => &["with"],
         }

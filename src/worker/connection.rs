@@ -9,19 +9,42 @@ use hyper_util::{
 };
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
-use super::service::Service;
+use super::{
+    service::{MAX_HEADERS, Service},
+    stream::{Patience, Stream},
+};
 
 /// How long a client that has connected and said nothing yet may take to say something, once the
 /// worker is to stop: its first request is on its way, mostly.
 const FIRST_BYTES: Duration = Duration::from_millis(500);
 
-/// How long a client may take for its first bytes, for a request's head, and between two requests.
-const HEADERS: Duration = Duration::from_secs(60);
+/// How often a silent HTTP/2 client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(60);
+
+/// The most requests that one HTTP/2 connection has under way.
+const MAX_STREAMS: u32 = 200;
+
+/// The most requests that an HTTP/2 client has begun and taken back, and that were not yet looked at;
+/// past it the connection ends (CVE-2023-44487).
+const MAX_TAKEN_BACK: usize = 20;
+
+/// The most streams of an HTTP/2 connection that ended for its client's mistakes; past it the
+/// connection ends.
+const MAX_MISTAKES: usize = 1024;
+
+/// What a client may send, and how slowly.
+pub(super) struct Limits {
+    /// The most bytes of a request's head.
+    pub(super) header_size: usize,
+    /// How slow it may be.
+    pub(super) patience: Patience,
+}
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
     service: Arc<Service>,
+    patience: Patience,
     http: Arc<auto::Builder<TokioExecutor>>,
     stopping: Arc<watch::Sender<bool>>,
     /// Every connection holds a receiver.
@@ -29,12 +52,25 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(service: Arc<Service>) -> Self {
+    pub(super) fn new(service: Arc<Service>, limits: &Limits) -> Self {
+        let Limits { header_size, patience } = *limits;
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-        http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADERS);
+        http.http1()
+            .timer(TokioTimer::new())
+            // Between two requests as well.
+            .header_read_timeout(patience.header)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(header_size);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX))
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+            .max_local_error_reset_streams(MAX_MISTAKES);
         Self {
             service,
+            patience,
             http: Arc::new(http),
             stopping: Arc::new(watch::channel(false).0),
             draining: Arc::new(watch::channel(false).0),
@@ -51,10 +87,11 @@ impl Connections {
             let service = service.clone();
             async move { service.serve(request).await }
         });
-        let http = self.http.clone();
+        let (http, patience) = (self.http.clone(), self.patience);
         let mut draining = self.draining.subscribe();
         tokio::spawn(async move {
-            if speaks(&stream, &mut draining).await {
+            if speaks(&stream, patience.header, &mut draining).await {
+                let stream = Stream::new(stream, patience);
                 let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
                 let ended = tokio::select! {
                     // First: what has arrived is read before it is told to end.
@@ -67,7 +104,7 @@ impl Connections {
                 };
                 if let Err(error) = ended {
                     // The client's affair, mostly.
-                    tracing::debug!("a connection ended early: {error}");
+                    tracing::debug!("a connection ended early: {:#}", anyhow::Error::from_boxed(error));
                 }
             }
             closed();
@@ -101,10 +138,10 @@ async fn told(flag: &mut watch::Receiver<bool>) {
 
 /// Has the client something to say? False where it still has not when the worker stops. Hyper can't
 /// be asked: it closes a connection of which it has read nothing at once.
-async fn speaks(stream: &TcpStream, draining: &mut watch::Receiver<bool>) -> bool {
+async fn speaks(stream: &TcpStream, limit: Duration, draining: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
         // An error is hyper's to find.
-        spoken = timeout(HEADERS, stream.readable()) => spoken.is_ok(),
+        spoken = timeout(limit, stream.readable()) => spoken.is_ok(),
         () = told(draining) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
     }
 }

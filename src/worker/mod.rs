@@ -2,7 +2,9 @@
 
 mod accept;
 mod connection;
+mod framing;
 mod run;
 mod service;
+mod stream;
 
 pub use run::run;

@@ -12,6 +12,7 @@ mod cli;
 mod http;
 mod messenger;
 mod misbehaviour;
+mod overload;
 mod requests;
 mod restart;
 mod schedules;

@@ -21,5 +21,5 @@ pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
 pub(crate) use probe::{Entry, Probe, Sent};
-pub(crate) use processes::gone;
+pub(crate) use processes::{OsProcess, gone};
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

@@ -18,7 +18,10 @@ use std::{
 
 use toml::de::DeTable;
 
-pub use limits::{CPU_LIMIT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT};
+pub use limits::{
+    BODY_SIZE, BODY_TIMEOUT, CPU_LIMIT, HEADER_SIZE, HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, QUEUE_SIZE,
+    REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WRITE_TIMEOUT,
+};
 pub use worker::{CONCURRENCY, CONNECTIONS, QUEUED_REQUESTS, WORKERS};
 
 use super::{Agent, App, document::Section, error::Mistakes, keys::Table, load::Places, path::resolve};
