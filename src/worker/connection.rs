@@ -1,8 +1,9 @@
 //! A worker's open connections: HTTP/1.1 and h2c on the same port, until they are drained.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use http::{Request, Version};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -10,8 +11,9 @@ use hyper_util::{
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
 use super::{
+    readers::{Readers, Watched},
     service::{MAX_HEADERS, Service},
-    stream::{Patience, Stream},
+    stream::{NOT_READ, Patience, Stream},
 };
 
 /// How long a client that has connected and said nothing yet may take to say something, once the
@@ -82,10 +84,18 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
-        let service = self.service.clone();
-        let answer = service_fn(move |request| {
+        let (service, readers) = (self.service.clone(), Arc::new(Readers::default()));
+        let of_connection = readers.clone();
+        let answer = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();
-            async move { service.serve(request).await }
+            let readers = (request.version() == Version::HTTP_2).then(|| of_connection.clone());
+            async move {
+                let response = service.serve(request).await;
+                Ok::<_, Infallible>(response.map(|body| match readers {
+                    Some(readers) => Watched::by(readers, body),
+                    None => Watched::not(body),
+                }))
+            }
         });
         let (http, patience) = (self.http.clone(), self.patience);
         let mut draining = self.draining.subscribe();
@@ -97,6 +107,7 @@ impl Connections {
                     // First: what has arrived is read before it is told to end.
                     biased;
                     ended = connection.as_mut() => ended,
+                    () = readers.stalled(patience.write) => Err(NOT_READ.into()),
                     () = told(&mut draining) => {
                         connection.as_mut().graceful_shutdown();
                         connection.await

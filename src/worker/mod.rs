@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod framing;
+mod readers;
 mod run;
 mod service;
 mod stream;

@@ -9,7 +9,6 @@
 //! ```
 
 use std::{
-    convert::Infallible,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -60,11 +59,11 @@ impl Service {
     }
 
     /// Answers.
-    pub(super) async fn serve(&self, request: Request<Incoming>) -> Result<Response, Infallible> {
+    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response {
         // Of HTTP/2, hyper would send a guest's body also where there must be none.
         let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
         let response = self.check(request).await;
-        Ok(if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response })
+        if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
     async fn check(&self, request: Request<Incoming>) -> Response {

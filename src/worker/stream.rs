@@ -22,6 +22,9 @@ use super::framing::Framing;
 /// What hyper waits for as long as it still may come: HTTP/2's preface.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Why a client is given up that does not read.
+pub(super) const NOT_READ: &str = "the client has not read for as long as `write-timeout`";
+
 /// How slow a client may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -67,10 +70,7 @@ impl Stream {
         }
         let limit = self.patience.write;
         ready!(self.writing.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client has not read for as long as `write-timeout`",
-        )))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, NOT_READ)))
     }
 }
 

@@ -18,3 +18,4 @@ mod restart;
 mod schedules;
 mod start;
 mod stop;
+mod traps;
