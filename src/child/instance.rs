@@ -1,6 +1,10 @@
 //! A process's resident instance, kept alive across traps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::Cluster;
 use crate::{
@@ -8,10 +12,14 @@ use crate::{
     manifest::{App, Component},
 };
 
+/// In which more than `trap-limit` traps are too many.
+const TRAP_WINDOW: Duration = Duration::from_secs(60);
+
 /// Owns the instance and runs it.
 pub struct Instance {
     resident: Resident,
     start_timeout: Duration,
+    traps: Traps,
 }
 
 impl Instance {
@@ -26,7 +34,8 @@ impl Instance {
     ) -> (Self, Handle) {
         let settings = settings(app, component, cluster);
         let (resident, handle) = Resident::new(guest.clone(), settings, requests);
-        (Self { resident, start_timeout: app.limits.start_timeout }, handle)
+        let traps = Traps { limit: app.limits.trap_limit, recent: VecDeque::new() };
+        (Self { resident, start_timeout: app.limits.start_timeout, traps }, handle)
     }
 
     /// Makes the first instance.
@@ -42,17 +51,43 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// When a fresh instance can't start: the process is of no more use.
+    /// When a fresh instance can't start, or too many have trapped: the process is of no more use.
     pub async fn run(mut self) -> anyhow::Result<()> {
         loop {
             match self.resident.run().await {
                 Ended::Stopped => return Ok(()),
                 Ended::Trapped(trap) => {
+                    if self.traps.are_too_many(Instant::now()) {
+                        tracing::error!("the guest trapped: {trap}");
+                        let limit = self.traps.limit;
+                        anyhow::bail!(
+                            "the guest trapped more than {limit} times within a minute (`trap-limit`)"
+                        );
+                    }
                     tracing::error!("the guest trapped; a fresh instance takes over: {trap}");
                 }
             }
             self.start().await?;
         }
+    }
+}
+
+/// The traps of the last minute.
+struct Traps {
+    limit: usize,
+    /// Oldest first; no more than `limit`.
+    recent: VecDeque<Instant>,
+}
+
+impl Traps {
+    /// There was one more.
+    fn are_too_many(&mut self, now: Instant) -> bool {
+        self.recent.retain(|at| now.saturating_duration_since(*at) < TRAP_WINDOW);
+        if self.recent.len() >= self.limit {
+            return true;
+        }
+        self.recent.push_back(now);
+        false
     }
 }
 
@@ -63,5 +98,21 @@ pub(crate) fn settings(app: &App, component: &Component, cluster: &Arc<Cluster>)
         memory: app.limits.memory,
         cpu_limit: app.limits.cpu_limit,
         messenger: cluster.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traps_are_counted_by_the_minute() {
+        let mut traps = Traps { limit: 2, recent: VecDeque::new() };
+        let begin = Instant::now();
+        // Seconds, and whether that is one too many.
+        for (at, expected) in [(0, false), (1, false), (59, true), (60, false), (60, true), (120, false)] {
+            let now = begin + Duration::from_secs(at);
+            assert_eq!(traps.are_too_many(now), expected, "at {at} s");
+        }
     }
 }

@@ -18,6 +18,9 @@ use wasmtime::EngineWeak;
 /// Ticks without a guest after which the thread goes to sleep.
 const IDLE_TICKS: u32 = 10;
 
+/// How long a guest may compute before others are preferred to it.
+const LONG: Duration = Duration::from_millis(50);
+
 /// Says when guests run. Cheap to clone; all clones are one clock.
 #[derive(Clone)]
 pub(super) struct Clock(Arc<Inner>);
@@ -121,10 +124,40 @@ impl Spin {
         }
     }
 
+    /// The store was polled. Where it was not a tick that ended the poll, the guest awaits something.
+    pub(super) fn gave_way(&self) {
+        if !self.0.interrupted.load(Relaxed) {
+            self.reset();
+        }
+    }
+
+    /// How many ticks the guest computes already; 0 where it does not.
+    pub(super) fn ticks(&self) -> u32 {
+        self.0.ticks.load(Relaxed)
+    }
+
     /// One more tick; the sum so far.
     pub(super) fn tick(&self) -> u32 {
         self.0.interrupted.store(true, Relaxed);
         self.0.ticks.fetch_add(1, Relaxed) + 1
+    }
+}
+
+/// Says whether a guest computes for so long that others are better asked.
+#[derive(Clone)]
+pub(super) struct Computing {
+    spin: Spin,
+    /// Ticks.
+    long: u32,
+}
+
+impl Computing {
+    pub(super) fn new(clock: &Clock, spin: &Spin) -> Self {
+        Self { spin: spin.clone(), long: clock.ticks(LONG) }
+    }
+
+    pub(super) fn is_long(&self) -> bool {
+        self.spin.ticks() >= self.long
     }
 }
 
@@ -140,8 +173,12 @@ mod tests {
         // The tick ended that poll.
         spin.polled();
         assert_eq!(spin.tick(), 3);
+        spin.gave_way();
+        assert_eq!(spin.ticks(), 3);
         spin.polled();
         // Something else did.
+        spin.gave_way();
+        assert_eq!(spin.ticks(), 0);
         spin.polled();
         assert_eq!(spin.tick(), 1);
     }

@@ -139,7 +139,6 @@ pub struct Guest {
 /// An instance and its store.
 pub(super) struct Live {
     pub(super) store: Store<State>,
-    pub(super) spin: Spin,
     pub(super) http: Option<Http>,
     pub(super) exports: Exports,
 }
@@ -221,11 +220,10 @@ impl Guest {
         self.wasi
     }
 
-    /// A fresh instance in a fresh store.
-    pub(super) async fn instantiate(&self, settings: &Settings) -> anyhow::Result<Live> {
-        let spin = Spin::default();
+    /// A fresh instance in a fresh store, whose computing `spin` counts.
+    pub(super) async fn instantiate(&self, settings: &Settings, spin: &Spin) -> anyhow::Result<Live> {
         let mut store = store(&self.engine, settings, spin.clone())?;
-        let instance = clocked(&self.engine.clock, &spin, self.pre.instantiate_async(&mut store)).await;
+        let instance = clocked(&self.engine.clock, spin, self.pre.instantiate_async(&mut store)).await;
         let instance = instance
             .map_err(|error| anyhow::anyhow!("cannot instantiate the component: {}", describe(&error)))?;
         let http = match &self.http {
@@ -234,6 +232,6 @@ impl Guest {
             None => None,
         };
         let exports = self.exports.load(&mut store, &instance)?;
-        Ok(Live { store, spin, http, exports })
+        Ok(Live { store, http, exports })
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     Failure, IncomingRequest, Job, Requests, Response,
+    clock::Computing,
     gate::{Gate, Pass},
 };
 
@@ -35,6 +36,7 @@ pub struct Handle {
     gate: Gate,
     progress: Progress,
     given_up: Arc<Notify>,
+    computing: Computing,
 }
 
 /// The instance's side of a [`Handle`].
@@ -48,7 +50,7 @@ pub(super) struct Queues {
 impl Handle {
     /// Neither queue has a bound of its own: requests are bounded by the gate, messages by the
     /// master's count of what was not yet consumed, questions by their askers.
-    pub(super) fn new(requests: Requests) -> (Self, Queues) {
+    pub(super) fn new(requests: Requests, computing: Computing) -> (Self, Queues) {
         let (jobs, job_queue) = mpsc::unbounded_channel();
         let (request_sender, request_queue) = mpsc::unbounded_channel();
         let (progress, given_up) = (Progress::default(), Arc::new(Notify::new()));
@@ -58,7 +60,8 @@ impl Handle {
             progress: progress.clone(),
             given_up: given_up.clone(),
         };
-        (Self { jobs, requests: request_sender, gate: Gate::new(requests), progress, given_up }, queues)
+        let gate = Gate::new(requests);
+        (Self { jobs, requests: request_sender, gate, progress, given_up, computing }, queues)
     }
 
     /// Queues a job. When the instance has ended for good, the job's reply is dropped.
@@ -85,6 +88,12 @@ impl Handle {
     #[must_use]
     pub fn is_stuck(&self, timeout: Duration) -> bool {
         self.progress.last().elapsed() >= timeout
+    }
+
+    /// Has the guest been computing for 50 ms without an await? What else it is asked waits meanwhile.
+    #[must_use]
+    pub fn is_computing(&self) -> bool {
+        self.computing.is_long()
     }
 
     /// Ends the instance that runs now, as if it had trapped: what it waits for does not come, and it

@@ -15,26 +15,26 @@ use std::{
 use bytes::Bytes;
 use http::{header, uri};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use slab::Slab;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, GuestTaskId};
 use wasmtime_wasi_http::{Error, FieldMap, WasiHttpView as _, p2, p3};
 
 use super::{
-    ResponseBody,
+    RequestBody, ResponseBody,
+    again::{Kept, is_repeatable},
     guest::{Http, Version},
     store::{CpuLimit, State},
 };
 
 /// What a connection hands in.
-pub type IncomingRequest = http::Request<Incoming>;
+pub type IncomingRequest = http::Request<RequestBody>;
 
 /// What goes back to it.
 pub type Response = http::Response<ResponseBody>;
 
 /// Why a guest gave no response.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// This request trapped the instance.
     #[error("the guest trapped")]
@@ -42,9 +42,9 @@ pub enum Failure {
     /// This request computed for longer than `cpu-limit` without an await.
     #[error("the guest computed for too long")]
     CpuLimit,
-    /// Another one did, or the instance had to go.
+    /// Another one did, or the instance had to go. With the request, where it may be run again.
     #[error("the instance ended before it answered")]
-    Bystander,
+    Bystander(Option<Box<IncomingRequest>>),
     /// The handler returned, but set no response.
     #[error("the guest gave no response: {0}")]
     NoResponse(String),
@@ -57,30 +57,41 @@ type Sender = oneshot::Sender<Result<Response, Failure>>;
 
 /// The requests that an instance has begun and not answered.
 #[derive(Clone, Default)]
-pub(super) struct InFlight(Arc<Mutex<Slab<(GuestTaskId, Sender)>>>);
+pub(super) struct InFlight(Arc<Mutex<Slab<Begun>>>);
+
+struct Begun {
+    task: GuestTaskId,
+    reply: Sender,
+    kept: Option<Kept>,
+}
 
 impl InFlight {
-    fn lock(&self) -> MutexGuard<'_, Slab<(GuestTaskId, Sender)>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Begun>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, task: GuestTaskId, reply: Sender) -> usize {
-        self.lock().insert((task, reply))
+    fn begin(&self, begun: Begun) -> usize {
+        self.lock().insert(begun)
     }
 
     fn end(&self, key: usize, result: Result<Response, Failure>) {
         let begun = self.lock().try_remove(key);
-        if let Some((_, reply)) = begun {
+        if let Some(begun) = begun {
             // Nobody to tell means that the client has gone.
-            let _ = reply.send(result);
+            let _ = begun.reply.send(result);
         }
     }
 
     /// The store is beyond use, for something that one of `culprits` did.
     pub(super) fn trapped(&self, culprits: &[GuestTaskId], trap: &wasmtime::Error) {
-        let culprit = if trap.is::<CpuLimit>() { Failure::CpuLimit } else { Failure::Trapped };
-        for (task, reply) in std::mem::take(&mut *self.lock()).into_iter().map(|(_, begun)| begun) {
-            let failure = if culprits.contains(&task) { culprit.clone() } else { Failure::Bystander };
+        for (_, Begun { task, reply, kept }) in std::mem::take(&mut *self.lock()) {
+            let failure = if !culprits.contains(&task) {
+                Failure::Bystander(kept.and_then(Kept::request).map(Box::new))
+            } else if trap.is::<CpuLimit>() {
+                Failure::CpuLimit
+            } else {
+                Failure::Trapped
+            };
             let _ = reply.send(Err(failure));
         }
     }
@@ -116,22 +127,31 @@ async fn call_p3(
         let _ = reply.send(Err(Failure::NoHost));
         return Ok(());
     };
-    let (call, processed) = accessor.with(|mut store| {
+    let repeatable = is_repeatable(&parts.method, &body);
+    let (call, processed, kept) = accessor.with(|mut store| {
         let http = store.data_mut().http();
+        let path = parts.uri.into_parts().path_and_query;
+        let headers = FieldMap::new_immutable(http.hooks, parts.headers);
+        let kept = repeatable.then(|| Kept {
+            method: parts.method.clone(),
+            authority: authority.clone(),
+            path: path.clone(),
+            headers: headers.clone(),
+        });
         let (request, processed) = p3::Request::new(
             parts.method,
             Some(uri::Scheme::HTTP),
             Some(authority),
-            parts.uri.into_parts().path_and_query,
-            FieldMap::new_immutable(http.hooks, parts.headers),
+            path,
+            headers,
             None,
             body,
         );
         let request = http.table.push(request)?;
         let call = handler.func_handle().start_call_concurrent(store, (request,))?;
-        wasmtime::error::Ok((call, processed))
+        wasmtime::error::Ok((call, processed, kept))
     })?;
-    let key = in_flight.begin(call.task(), reply);
+    let key = in_flight.begin(Begun { task: call.task(), reply, kept });
     let (returned,) = handler.func_handle().finish_call_concurrent(accessor, call).await?;
     let result = match returned {
         Ok(response) => {
@@ -177,7 +197,8 @@ async fn call_p2(
         let request = http.new_incoming_request(p2::bindings::http::types::Scheme::Http, request)?;
         handler.func_handle().start_call_concurrent(store, (request, out))
     })?;
-    let begun = in_flight.begin(call.task(), reply);
+    // It is alone in its instance: whatever ends that is its own doing, and it is not run again.
+    let begun = in_flight.begin(Begun { task: call.task(), reply, kept: None });
     *key.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
     handler.func_handle().finish_call_concurrent(accessor, call).await?;
     unfinished.finished();

@@ -10,6 +10,7 @@
 //!                         └── per_request: a store for each request
 //! ```
 
+mod again;
 mod bindings;
 mod body;
 mod calls;
@@ -29,6 +30,7 @@ mod messenger;
 mod outbound;
 mod output;
 mod per_request;
+mod request_body;
 mod resident;
 mod store;
 mod trap;
@@ -45,5 +47,6 @@ pub use jobs::{Job, Message, Reply};
 pub use messenger::{Answer, Messenger, Waiting};
 pub use output::Stream;
 pub use per_request::PerRequest;
+pub use request_body::{BodyFailure, BodyLimits, RequestBody, Upload};
 pub use resident::{Ended, Resident};
 pub use store::Settings;

@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     Busy, Failure, Guest, IncomingRequest, Requests, Response, Settings,
+    clock::Spin,
     gate::Gate,
     guest::Live,
     http::{self, InFlight},
@@ -95,7 +96,8 @@ async fn serve(
     request: IncomingRequest,
     reply: Reply,
 ) -> anyhow::Result<()> {
-    let Live { mut store, spin, http, exports: _ } = match guest.instantiate(settings).await {
+    let spin = Spin::default();
+    let Live { mut store, http, exports: _ } = match guest.instantiate(settings, &spin).await {
         Ok(live) => live,
         Err(error) => {
             let _ = reply.send(Err(Failure::Trapped));

@@ -21,7 +21,7 @@ use wasmtime::{
 use super::{
     Guest, Handle, Job, Requests, Settings, Wasi,
     calls::Calls,
-    clock::{Clock, Spin},
+    clock::{Clock, Computing, Spin},
     guest::Live,
     handle::{Queues, Request},
     http::InFlight,
@@ -39,7 +39,9 @@ pub struct Resident {
     /// Requests that are in the guest at once.
     concurrency: usize,
     queues: Queues,
-    live: Option<(Store<State>, Spin, Calls)>,
+    /// Of whichever instance lives.
+    spin: Spin,
+    live: Option<(Store<State>, Calls)>,
 }
 
 /// How [`Resident::run`] ended.
@@ -55,13 +57,15 @@ impl Resident {
     /// Makes nothing yet: see [`Resident::start`].
     #[must_use]
     pub fn new(guest: Arc<Guest>, settings: Settings, requests: Requests) -> (Self, Handle) {
-        let (handle, queues) = Handle::new(requests);
+        let spin = Spin::default();
+        let computing = Computing::new(&guest.engine.clock, &spin);
+        let (handle, queues) = Handle::new(requests, computing);
         let concurrency = match guest.wasi() {
             // It can't be entered while a call waits.
             Wasi::P2 => 1,
             Wasi::P3 => requests.concurrency,
         };
-        (Self { guest, settings, concurrency, queues, live: None }, handle)
+        (Self { guest, settings, concurrency, queues, spin, live: None }, handle)
     }
 
     /// Makes a fresh instance and calls its `lifecycle.start`.
@@ -79,7 +83,9 @@ impl Resident {
     }
 
     async fn begin(&mut self) -> anyhow::Result<()> {
-        let Live { mut store, spin, http, exports } = self.guest.instantiate(&self.settings).await?;
+        let spin = &self.spin;
+        spin.reset();
+        let Live { mut store, http, exports } = self.guest.instantiate(&self.settings, spin).await?;
         let calls = Calls {
             http,
             exports,
@@ -88,25 +94,26 @@ impl Resident {
         };
         let clock = &self.guest.engine.clock;
         let started =
-            clocked(clock, &spin, store.run_concurrent(async |accessor| calls.start(accessor).await));
+            clocked(clock, spin, store.run_concurrent(async |accessor| calls.start(accessor).await));
         match started.await.and_then(|inner| inner) {
             Ok(Ok(())) => {}
             Ok(Err(why)) => anyhow::bail!("the guest's start returned an error: {why}"),
             Err(trap) => anyhow::bail!("the guest trapped in start: {}", describe(&trap)),
         }
-        self.live = Some((store, spin, calls));
+        self.live = Some((store, calls));
         Ok(())
     }
 
     /// Does jobs until it is told to stop, or a trap.
     pub async fn run(&mut self) -> Ended {
-        let Some((mut store, spin, calls)) = self.live.take() else {
+        let Some((mut store, calls)) = self.live.take() else {
             return Ended::Trapped("the instance was not started".to_owned());
         };
         let Queues { jobs, requests, progress, given_up } = &mut self.queues;
         // Both were about an instance that is no more.
         progress.made();
         let _ = given_up.notified().now_or_never();
+        let spin = &self.spin;
         let (serial, concurrency) = (self.guest.wasi() == Wasi::P2, self.concurrency);
         let mut stopping = false;
         let done = store.run_concurrent(async |accessor| {
@@ -176,7 +183,7 @@ impl Resident {
             stopped?;
             rest.unwrap_or(Ok(()))
         });
-        let done = clocked(&self.guest.engine.clock, &spin, done);
+        let done = clocked(&self.guest.engine.clock, spin, done);
         let ended = tokio::select! {
             ended = done => ended.and_then(|inner| inner),
             () = given_up.notified() => Err(wasmtime::format_err!(
@@ -227,7 +234,9 @@ pub(super) async fn clocked<T>(clock: &Clock, spin: &Spin, guest: impl Future<Ou
     poll_fn(|cx| {
         spin.polled();
         let _running = clock.enter();
-        guest.as_mut().poll(cx)
+        let polled = guest.as_mut().poll(cx);
+        spin.gave_way();
+        polled
     })
     .await
 }

@@ -4,6 +4,7 @@
 //!   master                              worker
 //!     | --------- Offer(id) ------------> |
 //!     | <-- Accept(id) or Refuse(id) ---- |   no answer in time: the next worker is asked
+//!     |       or Busy(id)                 |   all are busy: Insist(id) instead of Offer(id)
 //!     | ------ Connection(id) + fd -----> |   only after Accept, so no fd is ever in two places
 //!     | <--------- Taken(id) ------------ |   before its first byte is read; the master drops its copy
 //!     | <--------- Closed(id) ----------- |
@@ -33,6 +34,8 @@ pub enum ToWorker {
     Connection(ConnectionId),
     /// Nothing more comes: the process is to stop.
     Closing,
+    /// Would you take one, though your guest computes? Nobody else is there to.
+    Insist(ConnectionId),
 }
 
 /// From a worker to the master.
@@ -46,4 +49,6 @@ pub enum FromWorker {
     Taken(ConnectionId),
     /// It is closed.
     Closed(ConnectionId),
+    /// Rather not: its guest computes, and what is asked of it now waits.
+    Busy(ConnectionId),
 }

@@ -187,4 +187,17 @@ pub struct Limits {
     pub queue_size: usize,
     /// What a process that is replaced has to finish what it has accepted. Default 30 s.
     pub drain_timeout: Duration,
+    /// The most traps of a worker's or agent's resident instances within a minute; past it the
+    /// process is replaced. Default 10.
+    pub trap_limit: usize,
+    /// The most bytes of a request's head. Default 64 KiB.
+    pub header_size: usize,
+    /// The most bytes of a request's body. Default: any number.
+    pub body_size: Option<u64>,
+    /// For a request's head, from the connection's or the last request's end. Default 30 s.
+    pub header_timeout: Duration,
+    /// Between two reads of a request's body for which the guest waits. Default 30 s.
+    pub body_timeout: Duration,
+    /// For a client to take some more of what is written to it. Default 60 s.
+    pub write_timeout: Duration,
 }

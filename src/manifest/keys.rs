@@ -93,6 +93,12 @@ impl Table {
                 "queue-size",
                 "process-memory",
                 "drain-timeout",
+                "trap-limit",
+                "header-size",
+                "body-size",
+                "header-timeout",
+                "body-timeout",
+                "write-timeout",
             ],
             Self::Dev => &["with"],
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   arrived -> waiting -> offered to a worker -> sent to it -> taken: ours no more
 //!                 ^             |                   |
-//!                 +-- refused, unanswered, or the worker is gone
+//!                 +-- refused, unanswered, or the worker is busy or gone
 //! ```
 //!
 //! `listeners` calls it and owns the connections; this knows them by number. It must not do I/O.
@@ -25,6 +25,9 @@ pub(crate) const OFFER_TIMEOUT: Duration = Duration::from_millis(100);
 /// A worker that refused is not asked again before that, or before one of its connections closes.
 pub(crate) const REFUSAL_PAUSE: Duration = Duration::from_millis(50);
 
+/// A worker that is busy is asked no sooner, as long as another one is not.
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
 /// The most connections that are under way to one worker: offered or sent, and not taken.
 pub(crate) const MAX_UNDER_WAY: usize = 64;
 
@@ -42,6 +45,8 @@ pub(crate) enum Policy {
 pub(crate) enum Step {
     /// Ask the worker.
     Offer(Pid, ConnectionId),
+    /// Ask the worker, though it said that it is busy: all are.
+    Insist(Pid, ConnectionId),
     /// Send the connection; the master's copy is kept.
     Send(Pid, ConnectionId),
     /// The worker has it: the master's copy is to be dropped.
@@ -70,6 +75,8 @@ struct Worker {
     stalled: bool,
     /// It refused, and has no room until then.
     full_until: Option<Instant>,
+    /// Its guest computes: others are preferred until then.
+    busy_until: Option<Instant>,
 }
 
 impl Worker {
@@ -137,7 +144,14 @@ impl Balance {
     /// A worker takes connections from now on.
     pub(crate) fn ready(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
         if self.index(pid).is_none() {
-            self.workers.push(Worker { pid, under_way: 0, open: 0, stalled: false, full_until: None });
+            self.workers.push(Worker {
+                pid,
+                under_way: 0,
+                open: 0,
+                stalled: false,
+                full_until: None,
+                busy_until: None,
+            });
             self.dispatch(now, steps);
         }
     }
@@ -175,6 +189,7 @@ impl Balance {
             FromWorker::Refuse(id) => self.refused(pid, id, now)?,
             FromWorker::Taken(id) => self.taken(pid, id, steps)?,
             FromWorker::Closed(id) => self.closed(pid, id)?,
+            FromWorker::Busy(id) => self.busy(pid, id, now)?,
         }
         self.dispatch(now, steps);
         Ok(())
@@ -241,6 +256,23 @@ impl Balance {
     }
 
     fn refused(&mut self, pid: Pid, id: ConnectionId, now: Instant) -> Result<(), Violation> {
+        let refused = self.given_back(pid, id)?;
+        if let Some(worker) = refused {
+            worker.full_until = Some(now + REFUSAL_PAUSE);
+        }
+        Ok(())
+    }
+
+    fn busy(&mut self, pid: Pid, id: ConnectionId, now: Instant) -> Result<(), Violation> {
+        let busy = self.given_back(pid, id)?;
+        if let Some(worker) = busy {
+            worker.busy_until = Some(now + BUSY_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// What a worker does not take waits again. Gives that worker, where it is a ready one.
+    fn given_back(&mut self, pid: Pid, id: ConnectionId) -> Result<Option<&mut Worker>, Violation> {
         self.check_number(id)?;
         let was_its = match self.places.get(&id) {
             // A worker that has no fd left can't take what it was sent.
@@ -251,13 +283,11 @@ impl Balance {
             self.places.insert(id, Place::Waiting);
             self.waiting.push_front(id);
         }
-        if let Some(at) = self.index(pid) {
-            let worker = &mut self.workers[at];
-            worker.stalled = false;
-            worker.full_until = Some(now + REFUSAL_PAUSE);
-            worker.under_way -= usize::from(was_its);
-        }
-        Ok(())
+        let Some(at) = self.index(pid) else { return Ok(None) };
+        let worker = &mut self.workers[at];
+        worker.stalled = false;
+        worker.under_way -= usize::from(was_its);
+        Ok(Some(worker))
     }
 
     fn taken(&mut self, pid: Pid, id: ConnectionId, steps: &mut Vec<Step>) -> Result<(), Violation> {
@@ -302,8 +332,13 @@ impl Balance {
 
     /// Offers what waits, for as long as somebody takes offers.
     fn dispatch(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        for worker in &mut self.workers {
+            worker.busy_until = worker.busy_until.filter(|until| *until > now);
+        }
         while !self.waiting.is_empty() {
-            let Some(at) = self.choose() else { return };
+            // Nothing waits only because all are busy.
+            let all_busy = self.workers.iter().all(|worker| !worker.is_well() || worker.busy_until.is_some());
+            let Some(at) = self.choose(all_busy) else { return };
             let Some(id) = self.waiting.pop_front() else { return };
             self.turn = at + 1;
             let worker = &mut self.workers[at];
@@ -311,13 +346,14 @@ impl Balance {
             let (to, lapses) = (worker.pid, now + OFFER_TIMEOUT);
             self.places.insert(id, Place::Offered { to, lapses });
             self.offers.push_back((lapses, id, to));
-            steps.push(Step::Offer(worker.pid, id));
+            steps.push(if all_busy { Step::Insist(to, id) } else { Step::Offer(to, id) });
         }
     }
 
-    fn choose(&self) -> Option<usize> {
+    fn choose(&self, busy_too: bool) -> Option<usize> {
         let count = self.workers.len();
-        let mut in_turn = (0..count).map(|step| (self.turn + step) % count);
+        let in_turn = (0..count).map(|step| (self.turn + step) % count);
+        let mut in_turn = in_turn.filter(|at| busy_too || self.workers[*at].busy_until.is_none());
         match self.policy {
             // One that is only slower than the others is waited for, or turns would be lost in a
             // burst; it answers, or stalls and is passed over.

@@ -336,6 +336,7 @@ impl Door {
     fn carry_out_one(&mut self, step: Step) {
         let (pid, id, packet) = match step {
             Step::Offer(pid, id) => (pid, id, ToWorker::Offer(id)),
+            Step::Insist(pid, id) => (pid, id, ToWorker::Insist(id)),
             Step::Send(pid, id) => (pid, id, ToWorker::Connection(id)),
             Step::Drop(id) => {
                 self.held.remove(&id);

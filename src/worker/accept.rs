@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::Connections;
 use crate::{
+    host::Handle,
     ipc::handoff::{ConnectionId, FromWorker, MAX_PACKET, ToWorker},
     manifest::{Balance, Worker},
     sys::{fd_socket::FdSocket, inherit},
@@ -30,6 +31,8 @@ const LAST_ACCEPTS: usize = 4096;
 pub(super) struct Acceptor {
     source: Source,
     most: usize,
+    /// The instance that answers, where there is one for all requests.
+    guest: Option<Handle>,
 }
 
 enum Source {
@@ -38,8 +41,8 @@ enum Source {
 }
 
 impl Acceptor {
-    /// Takes what the master gave.
-    pub(super) fn inherited(worker: &Worker) -> anyhow::Result<Self> {
+    /// Takes what the master gave. While `guest` computes for long, other workers are preferred.
+    pub(super) fn inherited(worker: &Worker, guest: Option<Handle>) -> anyhow::Result<Self> {
         let source = match worker.balance {
             Balance::RoundRobin | Balance::LeastConnections => {
                 let socket =
@@ -53,14 +56,16 @@ impl Acceptor {
                 Source::Listener(TcpListener::from_std(listener)?)
             }
         };
-        Ok(Self { source, most: worker.connections.get() })
+        Ok(Self { source, most: worker.connections.get(), guest })
     }
 
     /// Takes connections until they end: nothing more comes, or accepting is to stop.
     pub(super) async fn run(self, connections: Connections) -> anyhow::Result<()> {
         let open = Arc::new(AtomicUsize::new(0));
         match self.source {
-            Source::Handoff(socket) => handed_over(&socket, &connections, &open, self.most).await,
+            Source::Handoff(socket) => {
+                handed_over(&socket, &connections, &open, self.most, self.guest.as_ref()).await
+            }
             Source::Listener(listener) => shared(listener, &connections, &open, self.most).await,
         }
     }
@@ -71,6 +76,7 @@ async fn handed_over(
     connections: &Connections,
     open: &Arc<AtomicUsize>,
     most: usize,
+    guest: Option<&Handle>,
 ) -> anyhow::Result<()> {
     let mut packet = [0; MAX_PACKET];
     loop {
@@ -79,8 +85,11 @@ async fn handed_over(
             ToWorker::Offer(id) => {
                 // Nothing is set aside: the master may have asked another one meanwhile.
                 let room = open.load(Relaxed) < most;
-                say(socket, if room { FromWorker::Accept(id) } else { FromWorker::Refuse(id) }).await?;
+                let computes = room && guest.is_some_and(Handle::is_computing);
+                let answer = if computes { FromWorker::Busy } else { accept_or_refuse(room) };
+                say(socket, answer(id)).await?;
             }
+            ToWorker::Insist(id) => say(socket, accept_or_refuse(open.load(Relaxed) < most)(id)).await?,
             ToWorker::Connection(id) => {
                 let Some(fd) = fd.filter(|_| open.load(Relaxed) < most) else {
                     // As many as may be, or no free fd: the master still has the connection.
@@ -101,6 +110,10 @@ async fn handed_over(
             ToWorker::Closing => return Ok(()),
         }
     }
+}
+
+fn accept_or_refuse(room: bool) -> fn(ConnectionId) -> FromWorker {
+    if room { FromWorker::Accept } else { FromWorker::Refuse }
 }
 
 fn closed(socket: Arc<FdSocket>, open: Arc<AtomicUsize>, id: ConnectionId) -> impl FnOnce() + Send {

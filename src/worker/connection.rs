@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Version, header::CONNECTION};
-use hyper::service::service_fn;
+use http::{HeaderValue, Request, Version, header::CONNECTION};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -22,19 +22,43 @@ use tokio::{
     time::timeout,
 };
 
-use super::service::Service;
+use super::{
+    readers::{Readers, Watched},
+    service::{MAX_HEADERS, Service},
+    stream::{NOT_READ, Patience, Stream},
+};
 
 /// How long a client that has connected and said nothing yet may take to say something, once idle
 /// connections are closed: its first request is on its way, mostly.
 const FIRST_BYTES: Duration = Duration::from_millis(500);
 
-/// How long a client may take for its first bytes, for a request's head, and between two requests.
-const HEADERS: Duration = Duration::from_secs(60);
+/// How often a silent HTTP/2 client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(60);
+
+/// The most requests that one HTTP/2 connection has under way.
+const MAX_STREAMS: u32 = 200;
+
+/// The most requests that an HTTP/2 client has begun and taken back, and that were not yet looked at;
+/// past it the connection ends (CVE-2023-44487).
+const MAX_TAKEN_BACK: usize = 20;
+
+/// The most streams of an HTTP/2 connection that ended for its client's mistakes; past it the
+/// connection ends.
+const MAX_MISTAKES: usize = 1024;
+
+/// What a client may send, and how slowly.
+pub(super) struct Limits {
+    /// The most bytes of a request's head.
+    pub(super) header_size: usize,
+    /// How slow it may be.
+    pub(super) patience: Patience,
+}
 
 /// All of them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
     service: Arc<Service>,
+    patience: Patience,
     http: Arc<auto::Builder<TokioExecutor>>,
     /// Those who accept for themselves may begin.
     opened: Arc<watch::Sender<bool>>,
@@ -84,12 +108,25 @@ impl Wire {
 }
 
 impl Connections {
-    pub(super) fn new(service: Arc<Service>) -> Self {
+    pub(super) fn new(service: Arc<Service>, limits: &Limits) -> Self {
+        let Limits { header_size, patience } = *limits;
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-        http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADERS);
+        http.http1()
+            .timer(TokioTimer::new())
+            // Between two requests as well.
+            .header_read_timeout(patience.header)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(header_size);
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX))
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
+            .max_local_error_reset_streams(MAX_MISTAKES);
         Self {
             service,
+            patience,
             http: Arc::new(http),
             opened: Arc::new(watch::channel(false).0),
             stopping: Arc::new(watch::channel(false).0),
@@ -103,28 +140,34 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("cannot set TCP_NODELAY: {error}");
         }
-        let service = self.service.clone();
+        let (service, readers) = (self.service.clone(), Arc::new(Readers::default()));
         let is_draining = self.is_draining.clone();
         let wire = Arc::new(Wire { is_draining, is_h2: AtomicBool::new(false), is_h2_now: Notify::new() });
-        let its = wire.clone();
-        let answer = service_fn(move |request: hyper::Request<_>| {
+        let (its, of_connection) = (wire.clone(), readers.clone());
+        let answer = service_fn(move |request: Request<Incoming>| {
             let (service, wire) = (service.clone(), its.clone());
+            let readers = (request.version() == Version::HTTP_2).then(|| of_connection.clone());
             async move {
                 wire.saw(request.version());
-                let mut response = service.serve(request).await?;
+                let mut response = service.serve(request).await;
                 wire.end(&mut response);
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| match readers {
+                    Some(readers) => Watched::by(readers, body),
+                    None => Watched::not(body),
+                }))
             }
         });
-        let http = self.http.clone();
+        let (http, patience) = (self.http.clone(), self.patience);
         let mut drain = self.drain.subscribe();
         tokio::spawn(async move {
-            if speaks(&stream, &mut drain).await {
+            if speaks(&stream, patience.header, &mut drain).await {
+                let stream = Stream::new(stream, patience);
                 let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
                 let ended = tokio::select! {
                     // First: what has arrived is read before it is told to end.
                     biased;
                     ended = connection.as_mut() => ended,
+                    () = readers.stalled(patience.write) => Err(NOT_READ.into()),
                     () = must_end(&mut drain, &wire) => {
                         connection.as_mut().graceful_shutdown();
                         connection.await
@@ -132,7 +175,7 @@ impl Connections {
                 };
                 if let Err(error) = ended {
                     // The client's affair, mostly.
-                    tracing::debug!("a connection ended early: {error}");
+                    tracing::debug!("a connection ended early: {:#}", anyhow::Error::from_boxed(error));
                 }
             }
             closed();
@@ -207,10 +250,10 @@ async fn told(flag: &mut watch::Receiver<bool>) {
 
 /// Has the client something to say? False where it still has not when the worker stops. Hyper can't
 /// be asked: it closes a connection of which it has read nothing at once.
-async fn speaks(stream: &TcpStream, drain: &mut watch::Receiver<Drain>) -> bool {
+async fn speaks(stream: &TcpStream, limit: Duration, drain: &mut watch::Receiver<Drain>) -> bool {
     tokio::select! {
         // An error is hyper's to find.
-        spoken = timeout(HEADERS, stream.readable()) => spoken.is_ok(),
+        spoken = timeout(limit, stream.readable()) => spoken.is_ok(),
         () = reaches(drain, Drain::Closing) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
     }
 }

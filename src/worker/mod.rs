@@ -2,8 +2,11 @@
 
 mod accept;
 mod connection;
+mod framing;
+mod readers;
 mod recycle;
 mod run;
 mod service;
+mod stream;
 
 pub use run::run;

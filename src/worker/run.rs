@@ -7,14 +7,15 @@ use tokio::time::timeout;
 
 use super::{
     accept::Acceptor,
-    connection::Connections,
+    connection::{Connections, Limits},
     recycle::Wearing,
-    service::{Handler, Service},
+    service::{self, Handler, Service},
+    stream::Patience,
 };
 use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,
-    host::{Handle, Job, PerRequest, Purpose, Requests, Wasi},
+    host::{BodyLimits, Handle, Job, PerRequest, Purpose, Requests, Wasi},
     ipc::message::{Idle, ToMaster},
     manifest::{InstanceMode, Worker},
 };
@@ -47,7 +48,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
 }
 
 struct Started {
-    service: Arc<Service>,
+    connections: Connections,
     resident: Option<(Instance, Handle)>,
     acceptor: Acceptor,
 }
@@ -78,12 +79,25 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
             app.limits.request_timeout,
         )),
     };
-    let service = Arc::new(Service::new(handler, app.limits.request_timeout, serial, child.blackbox.clone()));
-    Ok(Started { service, resident, acceptor: Acceptor::inherited(worker)? })
+    let service = Service::new(service::Options {
+        handler,
+        timeout: app.limits.request_timeout,
+        serial,
+        blackbox: child.blackbox.clone(),
+        body: BodyLimits { size: app.limits.body_size, timeout: app.limits.body_timeout },
+    });
+    let limits = Limits {
+        header_size: app.limits.header_size,
+        patience: Patience { header: app.limits.header_timeout, write: app.limits.write_timeout },
+    };
+    let connections = Connections::new(Arc::new(service), &limits);
+    let guest = resident.as_ref().filter(|_| worker.instance == InstanceMode::Resident);
+    let acceptor = Acceptor::inherited(worker, guest.map(|(_, handle)| handle.clone()))?;
+    Ok(Started { connections, resident, acceptor })
 }
 
 async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
-    let Started { service, resident, acceptor } = started;
+    let Started { connections, resident, acceptor } = started;
     let (instance, handle) = resident.unzip();
     let mut guest = tokio::spawn(async move {
         match instance {
@@ -91,7 +105,6 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
             None => std::future::pending().await,
         }
     });
-    let connections = Connections::new(service);
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();

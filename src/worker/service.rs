@@ -1,7 +1,14 @@
-//! One request: through the gate, to the guest, and back with a response whatever happens.
+//! One request: within its bounds, through the gate, to the guest, and back with a response whatever
+//! happens.
+//!
+//! ```text
+//!   head ── 413, 431        body ── 413, 408          gate ── 503
+//!     └────> guest ──> response
+//!              ├── trapped 500, computed for too long 504, late 504 (or 408: its client is)
+//!              └── bystander: once more where that changes nothing, else 503
+//! ```
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,11 +16,19 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use hyper::body::{Body as _, Incoming};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::host::{Failure, Handle, IncomingRequest, PerRequest, Response, ResponseBody};
+use crate::host::{
+    BodyFailure, BodyLimits, Busy, Failure, Handle, IncomingRequest, PerRequest, RequestBody, Response,
+    ResponseBody, Upload,
+};
 use crate::ipc::blackbox::BlackBox;
+
+/// The most fields of a request's head. Hyper keeps to it in HTTP/1, where more would cost each
+/// request two allocations; it does not count in HTTP/2.
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// Who answers.
 pub(super) enum Handler {
@@ -23,52 +38,130 @@ pub(super) enum Handler {
     PerRequest(PerRequest),
 }
 
+/// What a service is made of.
+pub(super) struct Options {
+    /// Who answers.
+    pub(super) handler: Handler,
+    /// From a request to the head of its response.
+    pub(super) timeout: Duration,
+    /// Does a request that does not end hold back all others?
+    pub(super) serial: bool,
+    /// What clients may send.
+    pub(super) body: BodyLimits,
+    /// Where requests are noted.
+    pub(super) blackbox: Arc<BlackBox>,
+}
+
 /// What every connection of a worker serves.
 pub(super) struct Service {
-    handler: Handler,
-    timeout: Duration,
-    serial: bool,
-    blackbox: Arc<BlackBox>,
+    options: Options,
+    /// Requests that were run a second time.
+    repeated: AtomicU64,
+    /// Requests that came.
     requests: AtomicU64,
 }
 
 impl Service {
-    /// `serial`: a request that does not end holds back all others.
-    pub(super) fn new(handler: Handler, timeout: Duration, serial: bool, blackbox: Arc<BlackBox>) -> Self {
-        Self { handler, timeout, serial, blackbox, requests: AtomicU64::new(0) }
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, repeated: AtomicU64::new(0), requests: AtomicU64::new(0) }
     }
 
     /// Answers.
-    pub(super) async fn serve(&self, request: IncomingRequest) -> Result<Response, Infallible> {
+    pub(super) async fn serve(&self, request: Request<Incoming>) -> Response {
         self.requests.fetch_add(1, Relaxed);
-        let _noted = self.blackbox.request(request.method().as_str(), request.uri().path());
-        let (reply, response) = oneshot::channel();
-        let taken = match &self.handler {
-            Handler::Resident(handle) => handle.serve(request, reply),
-            Handler::PerRequest(instances) => instances.serve(request, reply),
-        };
-        if taken.is_err() {
-            self.unstick();
-            return Ok(retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1"));
-        }
-        Ok(match timeout(self.timeout, response).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(failure))) => failed(&failure),
-            Ok(Err(_)) => failed(&Failure::Bystander),
-            Err(_) => self.late(),
-        })
+        let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path());
+        // Of HTTP/2, hyper would send a guest's body also where there must be none.
+        let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
+        let response = self.check(request).await;
+        if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
-    /// How many it was given.
+    /// How many have come.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
     }
 
-    fn late(&self) -> Response {
-        let limit = humantime::format_duration(self.timeout);
+    async fn check(&self, request: Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        let (version, limits) = (parts.version, self.options.body);
+        if parts.headers.len() > MAX_HEADERS {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return refusal(version, status, "the request has too many headers\n");
+        }
+        if body.is_end_stream() {
+            return self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await;
+        }
+        if limits.size.is_some_and(|most| body.size_hint().lower() > most) {
+            return body_failed(version, BodyFailure::TooLarge);
+        }
+        let (body, upload) = RequestBody::of_client(body, limits);
+        self.answer(version, Request::from_parts(parts, body), Some(upload)).await
+    }
+
+    async fn answer(&self, version: Version, request: IncomingRequest, upload: Option<Upload>) -> Response {
+        let mut upload = upload;
+        match timeout(self.options.timeout, self.run(version, request, upload.as_mut())).await {
+            Ok(response) => response,
+            Err(_) => self.late(version, upload.as_ref()),
+        }
+    }
+
+    /// Runs it, and once more where another request ended its instance.
+    async fn run(&self, version: Version, request: IncomingRequest, upload: Option<&mut Upload>) -> Response {
+        let (mut request, mut upload, mut may_repeat) = (request, upload, true);
+        loop {
+            let (reply, response) = oneshot::channel();
+            if self.hand_over(request, reply).is_err() {
+                self.unstick();
+                return retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1");
+            }
+            let result = match &mut upload {
+                None => response.await,
+                Some(upload) => tokio::select! {
+                    // What the guest answers to a body that fails is not what ails it.
+                    biased;
+                    Ok(failure) = &mut upload.failed => return body_failed(version, failure),
+                    result = response => result,
+                },
+            };
+            match result {
+                Ok(Ok(response)) => return response,
+                Ok(Err(Failure::Bystander(Some(same)))) if may_repeat => {
+                    may_repeat = false;
+                    request = *same;
+                    let sum = self.repeated.fetch_add(1, Relaxed) + 1;
+                    tracing::debug!(
+                        "{} {} is run again, since its instance was replaced; {sum} so far",
+                        request.method(),
+                        request.uri().path()
+                    );
+                }
+                Ok(Err(failure)) => return failed(&failure),
+                // The guest can't go on at all.
+                Err(_) => return failed(&Failure::Bystander(None)),
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        request: IncomingRequest,
+        reply: oneshot::Sender<Result<Response, Failure>>,
+    ) -> Result<(), Busy> {
+        match &self.options.handler {
+            Handler::Resident(handle) => handle.serve(request, reply),
+            Handler::PerRequest(instances) => instances.serve(request, reply),
+        }
+    }
+
+    fn late(&self, version: Version, upload: Option<&Upload>) -> Response {
+        let limit = humantime::format_duration(self.options.timeout);
         tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
-        if self.serial {
+        if self.options.serial {
             self.unstick();
+        }
+        if upload.is_some_and(Upload::is_awaited) {
+            return body_failed(version, BodyFailure::TooSlow);
         }
         plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
     }
@@ -76,8 +169,8 @@ impl Service {
     /// Requests are under way and others wait: an instance in which none has ended for so long has to
     /// go.
     fn unstick(&self) {
-        if let Handler::Resident(handle) = &self.handler
-            && handle.is_stuck(self.timeout)
+        if let Handler::Resident(handle) = &self.options.handler
+            && handle.is_stuck(self.options.timeout)
         {
             handle.give_up();
         }
@@ -88,13 +181,33 @@ fn failed(failure: &Failure) -> Response {
     match failure {
         Failure::Trapped => plain(StatusCode::INTERNAL_SERVER_ERROR, "the guest trapped\n"),
         Failure::CpuLimit => plain(StatusCode::GATEWAY_TIMEOUT, "the guest computed for too long\n"),
-        Failure::Bystander => retry(StatusCode::SERVICE_UNAVAILABLE, "the instance was replaced\n", "0"),
+        Failure::Bystander(_) => retry(StatusCode::SERVICE_UNAVAILABLE, "the instance was replaced\n", "0"),
         Failure::NoResponse(why) => {
             tracing::error!("the guest gave no response: {why}");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the guest gave no response\n")
         }
         Failure::NoHost => plain(StatusCode::BAD_REQUEST, "the request has no valid host\n"),
     }
+}
+
+fn body_failed(version: Version, failure: BodyFailure) -> Response {
+    match failure {
+        BodyFailure::TooLarge => {
+            refusal(version, StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too large\n")
+        }
+        BodyFailure::TooSlow => {
+            refusal(version, StatusCode::REQUEST_TIMEOUT, "the request's body did not come in time\n")
+        }
+    }
+}
+
+/// What of the request was not read is not going to be: of HTTP/1, the connection ends with it.
+fn refusal(version: Version, status: StatusCode, text: &'static str) -> Response {
+    let mut response = plain(status, text);
+    if version <= Version::HTTP_11 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response {

@@ -132,6 +132,12 @@ fn every_key_arrives() {
             message_size: 64_000,
             queue_size: 1 << 20,
             drain_timeout: Duration::from_secs(20),
+            trap_limit: 3,
+            header_size: 16 << 10,
+            body_size: Some(8 << 20),
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(6),
+            write_timeout: Duration::from_secs(7),
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
     };
@@ -164,6 +170,12 @@ fn the_defaults_are_those_of_the_design() {
         message_size: 1 << 20,
         queue_size: 16 << 20,
         drain_timeout: Duration::from_secs(30),
+        trap_limit: 10,
+        header_size: 64 << 10,
+        body_size: None,
+        header_timeout: Duration::from_secs(30),
+        body_timeout: Duration::from_secs(30),
+        write_timeout: Duration::from_secs(60),
     };
     assert_eq!(app.limits, expected);
 }

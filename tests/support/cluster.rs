@@ -61,6 +61,24 @@ impl Cluster {
         cluster
     }
 
+    /// As [`Cluster::start`], with no more than so many open files in each process.
+    pub(crate) async fn start_with_few_files(apps: &[App], files: u32) -> Self {
+        let mut cluster = Self::prepare(apps);
+        let hatchery = std::mem::replace(&mut cluster.command, Command::new("sh"));
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        cluster.command.arg("-c").arg(limited).arg(hatchery.get_program()).args(hatchery.get_args());
+        for (name, value) in hatchery.get_envs() {
+            match value {
+                Some(value) => cluster.command.env(name, value),
+                None => cluster.command.env_remove(name),
+            };
+        }
+        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster.launch(&[]);
+        cluster.ready().await;
+        cluster
+    }
+
     /// Writes all there is to start.
     pub(crate) fn prepare(apps: &[App]) -> Self {
         let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();

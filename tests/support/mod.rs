@@ -23,5 +23,5 @@ pub(crate) use http::{
 };
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
-pub(crate) use processes::gone;
+pub(crate) use processes::{OsProcess, gone};
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

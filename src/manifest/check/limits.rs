@@ -14,6 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
 
 /// `memory`. The least is one page of wasm.
 pub const MEMORY: Bounds<u64> = Bounds { default: 256 * MIB, min: 64 * KIB, max: 64 * GIB };
@@ -51,6 +52,30 @@ pub const QUEUE_SIZE: Bounds<u64> = Bounds { default: 16 * MIB, min: 64 * KIB, m
 pub const DRAIN_TIMEOUT: Bounds<Duration> =
     Bounds { default: Duration::from_secs(30), min: Duration::from_millis(100), max: HOUR };
 
+/// The least and the most `trap-limit`.
+pub const TRAP_LIMIT: (u32, u32) = (1, 10_000);
+
+/// `trap-limit` without the key.
+const DEFAULT_TRAP_LIMIT: u32 = 10;
+
+/// `header-size`. The least is what hyper reads at once.
+pub const HEADER_SIZE: Bounds<u64> = Bounds { default: 64 * KIB, min: 8 * KIB, max: MIB };
+
+/// `body-size`, where it is given: without the key there is no bound.
+pub const BODY_SIZE: Bounds<u64> = Bounds { default: TIB, min: 0, max: TIB };
+
+/// `header-timeout`.
+pub const HEADER_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(30), min: Duration::from_millis(100), max: HOUR };
+
+/// `body-timeout`.
+pub const BODY_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(30), min: Duration::from_millis(100), max: HOUR };
+
+/// `write-timeout`.
+pub const WRITE_TIMEOUT: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(60), min: Duration::from_millis(100), max: HOUR };
+
 pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
     let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
     let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
@@ -82,6 +107,12 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
         message_size: bytes(message_size),
         queue_size: bytes(queue_size),
         drain_timeout: table.duration("drain-timeout", &DRAIN_TIMEOUT, mistakes),
+        trap_limit: table.integer("trap-limit", TRAP_LIMIT, mistakes).unwrap_or(DEFAULT_TRAP_LIMIT) as usize,
+        header_size: bytes(table.size("header-size", &HEADER_SIZE, mistakes)),
+        body_size: table.has("body-size").then(|| table.size("body-size", &BODY_SIZE, mistakes)),
+        header_timeout: table.duration("header-timeout", &HEADER_TIMEOUT, mistakes),
+        body_timeout: table.duration("body-timeout", &BODY_TIMEOUT, mistakes),
+        write_timeout: table.duration("write-timeout", &WRITE_TIMEOUT, mistakes),
     }
 }
 
@@ -98,6 +129,12 @@ impl Default for Limits {
             message_size: bytes(MESSAGE_SIZE.default),
             queue_size: bytes(QUEUE_SIZE.default),
             drain_timeout: DRAIN_TIMEOUT.default,
+            trap_limit: DEFAULT_TRAP_LIMIT as usize,
+            header_size: bytes(HEADER_SIZE.default),
+            body_size: None,
+            header_timeout: HEADER_TIMEOUT.default,
+            body_timeout: BODY_TIMEOUT.default,
+            write_timeout: WRITE_TIMEOUT.default,
         }
     }
 }

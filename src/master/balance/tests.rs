@@ -42,6 +42,7 @@ impl Rig {
     fn seen(&mut self) -> String {
         let show = |step: Step| match step {
             Step::Offer(pid, id) => format!("offer {}>{pid}", id.0),
+            Step::Insist(pid, id) => format!("insist {}>{pid}", id.0),
             Step::Send(pid, id) => format!("send {}>{pid}", id.0),
             Step::Drop(id) => format!("drop {}", id.0),
         };
@@ -54,7 +55,7 @@ impl Rig {
         while !self.steps.is_empty() {
             for step in std::mem::take(&mut self.steps) {
                 match step {
-                    Step::Offer(pid, id) => self.says(pid.0, Accept(id)),
+                    Step::Offer(pid, id) | Step::Insist(pid, id) => self.says(pid.0, Accept(id)),
                     Step::Send(pid, id) => {
                         got[usize::try_from(pid.0).expect("small")] += 1;
                         self.says(pid.0, Taken(id));
@@ -72,7 +73,7 @@ fn id(number: u64) -> ConnectionId {
     ConnectionId(number)
 }
 
-use FromWorker::{Accept, Closed, Refuse, Taken};
+use FromWorker::{Accept, Busy, Closed, Refuse, Taken};
 
 #[test]
 fn round_robin_differs_by_one_at_most() {
@@ -301,4 +302,47 @@ fn violations_as_a_table() {
         let result = rig.balance.answered(Pid(1), answer, rig.now, &mut rig.steps);
         assert!(result.is_err(), "{answer:?}");
     }
+}
+
+#[test]
+fn others_are_preferred_to_who_is_busy() {
+    for policy in [Policy::RoundRobin, Policy::LeastConnections] {
+        let mut rig = Rig::new(policy, 2);
+        rig.arrive(1);
+        assert_eq!(rig.seen(), "offer 1>1");
+        rig.says(1, Busy(id(1)));
+        assert_eq!(rig.seen(), "offer 1>2");
+        rig.arrive(2);
+        assert_eq!(rig.seen(), "offer 2>2, offer 3>2", "{policy:?}");
+        rig.later(BUSY_PAUSE);
+        rig.arrive(1);
+        assert_eq!(rig.seen(), "offer 4>1", "{policy:?}: it is asked again");
+    }
+}
+
+#[test]
+fn nothing_waits_for_want_of_somebody_who_is_not_busy() {
+    let mut rig = Rig::new(Policy::RoundRobin, 3);
+    rig.arrive(1);
+    rig.says(1, Busy(id(1)));
+    assert_eq!(rig.seen(), "offer 1>1, offer 1>2");
+    rig.says(2, Busy(id(1)));
+    assert_eq!(rig.seen(), "offer 1>3");
+    // The last one has no room: the first is told to take it, busy as it is.
+    rig.says(3, Refuse(id(1)));
+    assert_eq!(rig.seen(), "insist 1>1");
+    rig.says(1, Accept(id(1)));
+    assert_eq!(rig.seen(), "send 1>1");
+    rig.says(1, Taken(id(1)));
+    // And the next one, in turn.
+    assert_eq!(rig.seen(), "drop 1");
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "insist 2>2");
+    // Busy is no reason now, but whoever says so all the same is not asked in a circle for ever.
+    rig.says(2, Refuse(id(2)));
+    assert_eq!(rig.seen(), "insist 2>1");
+    rig.says(1, Refuse(id(2)));
+    assert_eq!(rig.seen(), "");
+    rig.later(REFUSAL_PAUSE);
+    assert_eq!(rig.seen(), "offer 2>2", "who was busy may be so no more");
 }

@@ -15,6 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 enum Manner {
     Honest,
     Refuses,
+    /// Busy, unless it must.
+    Computes,
     Silent,
     /// Gone before it says Taken.
     DiesWithConnection,
@@ -81,6 +83,8 @@ async fn work(pid: u64, socket: FdSocket, manner: Manner) -> bool {
         let answer = match (postcard::from_bytes(&buf[..length]).expect("a frame"), manner) {
             (ToWorker::Closing, _) => return true,
             (ToWorker::Offer(id), Manner::Refuses) => FromWorker::Refuse(id),
+            (ToWorker::Offer(id), Manner::Computes) => FromWorker::Busy(id),
+            (ToWorker::Insist(id), _) => FromWorker::Accept(id),
             (ToWorker::Offer(_), Manner::Silent) => continue,
             (ToWorker::Offer(_), Manner::SendsGarbage) => {
                 socket.send(&[255; 9], None).await.expect("sent");
@@ -222,4 +226,17 @@ async fn more_than_may_be_held_are_all_served() {
         })
     });
     assert!(timeout(DEADLINE, reading).await.expect("in time").expect("ends"), "all are served");
+}
+
+#[tokio::test]
+async fn who_computes_takes_connections_when_all_do() {
+    let mut rig = Rig::new();
+    rig.worker(1, Manner::Computes);
+    rig.worker(2, Manner::Honest);
+    rig.tell(Command::Open);
+    for _ in 0..3 {
+        assert_eq!(rig.ask().await, 2);
+    }
+    rig.tell(Command::Gone(Pid(2)));
+    assert_eq!(rig.ask().await, 1);
 }

@@ -1,0 +1,99 @@
+//! What a trap does to the requests beside it, and to its process when there are many.
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::{App, Cluster, Connection, Guest, Version, empty, eventually, full, get, request};
+
+#[tokio::test]
+async fn a_trap_among_many_requests_is_seen_by_its_own_only() {
+    let cluster = Cluster::start(&[App::probe(Guest::ProbeP3, 1)]).await;
+    let addr = cluster.addr();
+    let mut under_way = JoinSet::new();
+    for number in 0..99 {
+        under_way.spawn(async move {
+            let method = ["GET", "HEAD", "OPTIONS"][number % 3];
+            // What the probe does not know is a 404, at once; so the others it knows by GET.
+            let version = if number % 2 == 0 { Version::H1 } else { Version::H2 };
+            let mut connection = Connection::open(addr, version).await;
+            let reply = connection.send(request(method, "/sleep?ms=1500", empty())).await;
+            (method, reply.status)
+        });
+    }
+    let writes = tokio::spawn(async move {
+        let mut connection = Connection::open(addr, Version::H1).await;
+        connection.send(request("POST", "/ask?to=app&action=sleep", full("9000"))).await
+    });
+    // 33 of them sleep, and the others have been answered, when it has counted so many.
+    let mut looks = 0;
+    eventually("all of them", async || {
+        looks += 1;
+        get(addr, "/count").await.json::<Value>()["count"] == looks + 100
+    })
+    .await;
+    assert_eq!(get(addr, "/trap").await.status, 500);
+    for (method, status) in under_way.join_all().await {
+        assert_eq!(status, if method == "GET" { 200 } else { 404 }, "{method}");
+    }
+    let write = writes.await.unwrap();
+    assert_eq!((write.status, write.header("retry-after")), (503, "0"));
+    assert_eq!(cluster.log.count("is run again"), 33);
+    assert_eq!(cluster.log.count("fresh instance takes over"), 1);
+    // The fresh instance has had them all, and they saw what they sent.
+    assert_eq!(get(addr, "/count").await.json::<Value>(), json!({ "count": 34 }));
+}
+
+#[tokio::test]
+async fn a_request_is_run_again_once() {
+    let cluster = Cluster::start(&[App::probe(Guest::ProbeP3, 1)]).await;
+    let addr = cluster.addr();
+    let asked = tokio::spawn(async move { get(addr, "/sleep?ms=20000").await });
+    for trap in 0..2 {
+        let mut looks = 0;
+        eventually("the request", async || {
+            looks += 1;
+            get(addr, "/count").await.json::<Value>()["count"] == looks + 1
+        })
+        .await;
+        assert_eq!(get(addr, "/trap").await.status, 500, "{trap}");
+    }
+    let reply = asked.await.unwrap();
+    assert_eq!((reply.status, reply.header("retry-after")), (503, "0"));
+    assert_eq!(cluster.log.count("is run again"), 1);
+}
+
+#[tokio::test]
+async fn bystanders_of_one_that_computes_too_long_are_run_again() {
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\ncpu-limit = \"300ms\"");
+    let cluster = Cluster::start(&[app]).await;
+    let addr = cluster.addr();
+    let mut under_way = JoinSet::new();
+    for _ in 0..10 {
+        under_way.spawn(async move { get(addr, "/sleep?ms=1000").await.status });
+    }
+    let mut looks = 0;
+    eventually("all of them", async || {
+        looks += 1;
+        get(addr, "/count").await.json::<Value>()["count"] == looks + 10
+    })
+    .await;
+    assert_eq!(get(addr, "/spin?ms=20000").await.status, 504);
+    assert_eq!(under_way.join_all().await, [200; 10]);
+}
+
+#[tokio::test]
+async fn too_many_traps_replace_the_process() {
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\ntrap-limit = 3");
+    let cluster = Cluster::start(&[app]).await;
+    let addr = cluster.addr();
+    let old = cluster.process("worker probe/0");
+    for _ in 0..4 {
+        assert_eq!(get(addr, "/trap").await.status, 500);
+    }
+    eventually("another process", async || {
+        cluster.processes_of("worker probe/0").iter().any(|process| process.id != old.id)
+    })
+    .await;
+    assert_eq!(get(addr, "/hello").await.status, 200);
+    assert!(cluster.log.count("more than 3 times within a minute (`trap-limit`)") >= 1);
+}
