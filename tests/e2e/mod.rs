@@ -17,6 +17,7 @@ mod messenger;
 mod misbehaviour;
 mod overload;
 mod recycle;
+mod reliability;
 mod reload;
 mod requests;
 mod restart;
