@@ -37,7 +37,7 @@ impl Reloads {
             tracing::info!("reloading");
             self.once().await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn once(&self) {

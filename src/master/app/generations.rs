@@ -219,7 +219,7 @@ impl Generations {
 
     /// What is to be done after whatever happened.
     pub(super) fn settle(&mut self) {
-        if self.serving.is_ready && !self.serves {
+        if self.serving.is_ready && !self.serves && self.stopping.is_none() {
             self.serves = true;
             self.serving.serve();
             let (app, address) = (self.serving.release.app.name.clone(), self.serving.front.address());

@@ -2,6 +2,8 @@
 //! hears. `generations` owns them. It decides nothing by itself: `state` says what is to be done,
 //! `router` who gets what.
 
+mod report;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -22,9 +24,8 @@ use crate::{
         pids::Pids,
         reason::{MAX_REASON, cut},
         release::Release,
-        router::{self, Counters, Outgoing, Router},
-        state::{Action, Cluster, Event, Shape, Slot},
-        status::{AppStatus, ProcessStatus, SlotStatus},
+        router::{self, Outgoing, Router},
+        state::{Action, Cluster, Event, Shape},
     },
 };
 
@@ -171,6 +172,8 @@ impl Running {
         let ChildEvent { pid, what } = event;
         match what {
             Happening::Frame(..) if self.children.get(&pid).is_none_or(Child::is_killed) => {}
+            // Said once is enough, and it is for the log.
+            Happening::Frame(ToMaster::Recycle { .. }, _) if !self.cluster.takes_recycle(pid) => {}
             Happening::Frame(ToMaster::Recycle { mut reason }, _) => {
                 cut(&mut reason, MAX_REASON);
                 tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
@@ -364,55 +367,6 @@ impl Running {
         };
         if sent.is_err() {
             self.router.refused(outgoing, &mut self.out);
-        }
-    }
-
-    pub(super) fn report_drops(&mut self) {
-        let dropped = self.router.dropped();
-        let new = dropped.saturating_sub(self.drops_reported);
-        if new > 0 {
-            self.drops_reported = dropped;
-            tracing::warn!(
-                app = self.release.app.name,
-                messages = new,
-                "dropped: their receivers were too slow, or gone"
-            );
-        }
-    }
-
-    /// Dropped messages and late answers.
-    pub(super) fn losses(&self) -> (u64, u64) {
-        (self.router.dropped(), self.router.late_answers())
-    }
-
-    /// How it is.
-    pub(super) fn status(&self) -> AppStatus {
-        let counters: BTreeMap<Pid, Counters> = self.router.counters().collect();
-        AppStatus {
-            name: self.release.app.name.clone(),
-            version: self.release.app.version.clone(),
-            address: self.front.address(),
-            dropped: self.router.dropped(),
-            late_answers: self.router.late_answers(),
-            generation: self.generation,
-            slots: self.cluster.slots().map(|slot| self.slot_status(slot, &counters)).collect(),
-        }
-    }
-
-    fn slot_status(&self, slot: &Slot, counters: &BTreeMap<Pid, Counters>) -> SlotStatus {
-        let process = slot.process().map(|process| {
-            let Counters { received, sent, dropped } =
-                counters.get(&process.pid).copied().unwrap_or_default();
-            let os_pid = self.children.get(&process.pid).map_or(0, Child::os_pid);
-            ProcessStatus { pid: process.pid, os_pid, state: process.state, received, sent, dropped }
-        });
-        SlotStatus {
-            role: slot.role,
-            slot: slot.slot,
-            process,
-            failing: slot.is_failing(),
-            restarts: slot.restarts(),
-            last_exit: slot.last_exit().map(str::to_owned),
         }
     }
 }

@@ -7,12 +7,17 @@ use super::{Action, Cluster, Phase, Slot};
 use crate::cluster::{Pid, Role};
 
 impl Cluster {
+    /// Would [`super::Event::Recycle`] make a difference?
+    pub(crate) fn takes_recycle(&self, pid: Pid) -> bool {
+        self.phase == Phase::Running && self.slots.iter().any(|slot| slot.takes_recycle(pid))
+    }
+
     pub(super) fn recycle(&mut self, pid: Pid, reason: &str, now: Instant, actions: &mut Vec<Action>) {
         if self.phase != Phase::Running {
             return;
         }
         for slot in &mut self.slots {
-            slot.wants_recycle(pid, reason.to_owned(), now);
+            slot.wants_recycle(pid, reason, now, self.rng.f64());
         }
         self.respawn_and_tell(now, actions);
     }

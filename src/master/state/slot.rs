@@ -216,11 +216,19 @@ impl Slot {
         Action::Spawn { pid, role: self.role, slot: self.slot, replacement: true }
     }
 
-    /// The current one, if that is it, is to be replaced.
-    pub(super) fn wants_recycle(&mut self, pid: Pid, reason: String, now: Instant) {
-        let is_current = self.pid() == Some(pid) && self.is_ready();
-        if is_current && self.recycle.is_none() && !self.retired {
-            self.recycle = Some(Recycle { reason, due: now });
+    /// Is it the one that does the work, and stays?
+    pub(super) fn takes_recycle(&self, pid: Pid) -> bool {
+        self.pid() == Some(pid) && self.is_ready() && self.recycle.is_none() && !self.retired
+    }
+
+    /// The current one, if that is it, is to be replaced; with the back-off, where one after the
+    /// other wants that soon.
+    pub(super) fn wants_recycle(&mut self, pid: Pid, reason: &str, now: Instant, jitter: f64) {
+        if let Some(Occupant { life: Life::Ready { since }, .. }) = self.current
+            && self.takes_recycle(pid)
+        {
+            let wait = self.backoff.ended(now.saturating_duration_since(since), jitter);
+            self.recycle = Some(Recycle { reason: reason.to_owned(), due: now + wait });
         }
     }
 

@@ -1,5 +1,6 @@
 //! Routing as tables: who sends what, and what goes out.
 
+mod agents;
 mod messages;
 mod questions;
 mod tasks;
