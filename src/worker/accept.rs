@@ -86,6 +86,9 @@ async fn handed_over(
                 // Nothing is set aside: the master may have asked another one meanwhile.
                 let room = open.load(Relaxed) < most;
                 let computes = room && guest.is_some_and(Handle::is_computing);
+                if computes {
+                    tracing::debug!("connection {} is better served elsewhere: the guest computes", id.0);
+                }
                 let answer = if computes { FromWorker::Busy } else { accept_or_refuse(room) };
                 say(socket, answer(id)).await?;
             }

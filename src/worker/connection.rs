@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     readers::{Readers, Watched},
-    service::{MAX_HEADERS, Service},
+    service::Service,
     stream::{NOT_READ, Patience, Stream},
 };
 
@@ -115,7 +115,6 @@ impl Connections {
             .timer(TokioTimer::new())
             // Between two requests as well.
             .header_read_timeout(patience.header)
-            .max_headers(MAX_HEADERS)
             .max_buf_size(header_size);
         http.http2()
             .timer(TokioTimer::new())

@@ -26,9 +26,9 @@ use crate::host::{
 };
 use crate::ipc::blackbox::BlackBox;
 
-/// The most fields of a request's head. Hyper keeps to it in HTTP/1, where more would cost each
-/// request two allocations; it does not count in HTTP/2.
-pub(super) const MAX_HEADERS: usize = 100;
+/// The most fields of a request's head. In HTTP/1 it is hyper's own bound, where any other would cost
+/// each request something; in HTTP/2 hyper does not count.
+const MAX_HEADERS: usize = 100;
 
 /// Who answers.
 pub(super) enum Handler {
