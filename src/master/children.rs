@@ -171,7 +171,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         let end = watch(process, reading, &kill).await;
         writing.abort();
         beating.abort();
-        let in_order = end.status.as_ref().is_ok_and(|status| status.success());
+        let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
         let reason = exit::reason(end.status);
         witness.exited(&reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
