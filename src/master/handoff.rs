@@ -39,6 +39,17 @@ impl Handoff {
         let bytes = postcard::to_slice(&packet, &mut buf).map_err(io::Error::other)?;
         self.socket.try_send(bytes, connection.map(AsFd::as_fd))
     }
+
+    /// What a worker that is gone had said and nobody has read. Bounded by what the kernel holds.
+    pub(crate) fn last_words(&self) -> Vec<FromWorker> {
+        let mut buf = [0; MAX_PACKET];
+        let mut words = vec![];
+        while let Ok(Some((length, None))) = self.socket.recv_now(&mut buf) {
+            let Ok(word) = postcard::from_bytes(&buf[..length]) else { break };
+            words.push(word);
+        }
+        words
+    }
 }
 
 impl Drop for Handoff {

@@ -95,7 +95,15 @@ pub(crate) async fn run(
             biased;
             Some(answer) = answers.recv() => door.answered(answer),
             command = commands.recv() => match command {
-                Some(command) => door.command(command),
+                Some(command) => {
+                    if matches!(command, Command::Gone(_)) {
+                        // What it took is not to be given to another one.
+                        while let Ok(answer) = answers.try_recv() {
+                            door.answered(answer);
+                        }
+                    }
+                    door.command(command);
+                }
                 None => return Ok(()),
             },
             () = async { if let Some(at) = wake { sleep_until(at.into()).await } }, if wake.is_some() => {}
@@ -195,7 +203,10 @@ impl Door {
                 }
             }
             Command::Gone(pid) => {
-                self.workers.remove(&pid);
+                let words = self.workers.remove(&pid).map(|worker| worker.last_words());
+                for word in words.unwrap_or_default() {
+                    self.answered((pid, Ok(word)));
+                }
                 self.balance.gone(pid, now, &mut self.steps);
             }
             Command::Open => self.state = Gate::Open,

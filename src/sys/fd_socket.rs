@@ -71,17 +71,30 @@ impl FdSocket {
     /// `InvalidData` for a packet that is longer than `buf` or has more than one fd, both lost;
     /// else the system's own.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
-        let Packet { length, mut fds, truncated } =
-            self.0.async_io(Interest::READABLE, |socket| recv_packet(socket.as_fd(), buf)).await?;
-        let fd = fds.pop();
-        if truncated || !fds.is_empty() {
-            let what = format!("a packet with more than one fd, or more than {} bytes", buf.len());
-            Err(io::Error::new(io::ErrorKind::InvalidData, what))
-        } else if length == 0 {
-            Ok(None)
-        } else {
-            Ok(Some((length, fd)))
-        }
+        let packet = self.0.async_io(Interest::READABLE, |socket| recv_packet(socket.as_fd(), buf)).await?;
+        checked(packet, buf.len())
+    }
+
+    /// As [`Self::recv`], but asks the system and does not wait: for what a peer that is gone has left.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; else as [`Self::recv`].
+    pub fn recv_now(&self, buf: &mut [u8]) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
+        let packet = recv_packet(self.0.get_ref().as_fd(), buf)?;
+        checked(packet, buf.len())
+    }
+}
+
+fn checked(packet: Packet, room: usize) -> io::Result<Option<(usize, Option<OwnedFd>)>> {
+    let Packet { length, mut fds, truncated } = packet;
+    let fd = fds.pop();
+    if truncated || !fds.is_empty() {
+        let what = format!("a packet with more than one fd, or more than {room} bytes");
+        Err(io::Error::new(io::ErrorKind::InvalidData, what))
+    } else if length == 0 {
+        Ok(None)
+    } else {
+        Ok(Some((length, fd)))
     }
 }
 

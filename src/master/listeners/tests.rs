@@ -20,6 +20,8 @@ enum Manner {
     Silent,
     /// Gone before it says Taken.
     DiesWithConnection,
+    /// Gone after it has said Taken, without having served.
+    DiesOnceTaken,
     SendsGarbage,
     TakesWhatItWasNotSent,
 }
@@ -51,7 +53,7 @@ impl Rig {
         self.tell(Command::Add(Pid(pid), ours));
         self.tell(Command::Ready(Pid(pid)));
         let theirs = FdSocket::from_fd(theirs).expect("a socket");
-        self.workers.push(tokio::spawn(work(pid, theirs, manner)));
+        self.workers.push(tokio::spawn(work(pid, theirs, manner, self.commands.clone())));
     }
 
     /// Who serves a new connection: the pid that it says.
@@ -77,7 +79,7 @@ async fn serve(client: Client) -> Option<u8> {
 }
 
 /// Gives true when it heard Closing.
-async fn work(pid: u64, socket: FdSocket, manner: Manner) -> bool {
+async fn work(pid: u64, socket: FdSocket, manner: Manner, commands: mpsc::UnboundedSender<Command>) -> bool {
     let mut buf = [0; MAX_PACKET];
     while let Some((length, fd)) = socket.recv(&mut buf).await.expect("a packet") {
         let answer = match (postcard::from_bytes(&buf[..length]).expect("a frame"), manner) {
@@ -91,8 +93,15 @@ async fn work(pid: u64, socket: FdSocket, manner: Manner) -> bool {
                 continue;
             }
             (ToWorker::Offer(id), Manner::TakesWhatItWasNotSent) => FromWorker::Taken(id),
-            (ToWorker::Offer(id), Manner::Honest | Manner::DiesWithConnection) => FromWorker::Accept(id),
+            (ToWorker::Offer(id), _) => FromWorker::Accept(id),
             (ToWorker::Connection(_), Manner::DiesWithConnection) => return false,
+            (ToWorker::Connection(id), Manner::DiesOnceTaken) => {
+                let bytes = postcard::to_stdvec(&FromWorker::Taken(id)).expect("encodes");
+                socket.send(&bytes, None).await.expect("sent");
+                // Before the listener has a turn to read it.
+                let _ = commands.send(Command::Gone(Pid(pid)));
+                return false;
+            }
             (ToWorker::Connection(id), _) => {
                 let mut stream = TcpStream::from(fd.expect("a connection"));
                 let pid = u8::try_from(pid).expect("small");
@@ -160,6 +169,17 @@ async fn what_a_dying_worker_had_not_taken_is_served() {
     rig.worker(2, Manner::Honest);
     rig.tell(Command::Gone(Pid(1)));
     assert_eq!(asking.await.expect("ends"), Some(2));
+}
+
+#[tokio::test]
+async fn what_a_dying_worker_had_taken_is_not_given_to_another() {
+    let mut rig = Rig::new();
+    rig.worker(1, Manner::DiesOnceTaken);
+    rig.worker(2, Manner::Honest);
+    rig.tell(Command::Open);
+    let client = Client::connect(rig.address).await.expect("connects");
+    assert_eq!(serve(client).await, None, "it may have read of it");
+    assert_eq!(rig.ask().await, 2);
 }
 
 #[tokio::test]
