@@ -37,6 +37,8 @@ async fn a_trap_among_many_requests_is_seen_by_its_own_only() {
     }
     let write = writes.await.unwrap();
     assert_eq!((write.status, write.header("retry-after")), (503, "0"));
+    cluster.log.wait_for_count("is run again", 33).await;
+    cluster.log.wait_for("fresh instance takes over").await;
     assert_eq!(cluster.log.count("is run again"), 33);
     assert_eq!(cluster.log.count("fresh instance takes over"), 1);
     // The fresh instance has had them all, and they saw what they sent.
@@ -59,6 +61,7 @@ async fn a_request_is_run_again_once() {
     }
     let reply = asked.await.unwrap();
     assert_eq!((reply.status, reply.header("retry-after")), (503, "0"));
+    cluster.log.wait_for("is run again").await;
     assert_eq!(cluster.log.count("is run again"), 1);
 }
 
@@ -95,5 +98,5 @@ async fn too_many_traps_replace_the_process() {
     })
     .await;
     assert_eq!(get(addr, "/hello").await.status, 200);
-    assert!(cluster.log.count("more than 3 times within a minute (`trap-limit`)") >= 1);
+    cluster.log.wait_for("more than 3 times within a minute (`trap-limit`)").await;
 }
