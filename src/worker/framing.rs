@@ -108,6 +108,11 @@ impl Framing {
                 self.length = 0;
             }
             (At::Start | At::Name | At::Trailer, b'\r') => {}
+            // Most lines: their first byte says that they do not matter. (`pri *`, and the two names.)
+            (At::Start, other) if self.length == 0 && !matches!(other, b'p' | b'P') => self.at = At::Value,
+            (At::Name, other) if self.length == 0 && !matches!(other, b'c' | b'C' | b't' | b'T') => {
+                self.at = At::Value;
+            }
             (At::Start | At::Name | At::Trailer, other) => {
                 if let Some(place) = self.line.get_mut(self.length) {
                     *place = other.to_ascii_lowercase();

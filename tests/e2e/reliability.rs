@@ -8,10 +8,8 @@ use crate::support::{App, Cluster, Guest, Load, Probe, Version, eventually, even
 
 const CONNECTIONS: usize = 64;
 
-/// How many times a process is killed.
-fn kills() -> usize {
-    std::env::var("HATCHERY_E2E_KILLS").map_or(6, |n| n.parse().expect("a number"))
-}
+/// How many times a process is killed. A client of the load gives up after ten failures.
+const KILLS: usize = 6;
 
 #[tokio::test]
 async fn killed_workers_cost_what_was_with_them_and_no_more() {
@@ -20,7 +18,7 @@ async fn killed_workers_cost_what_was_with_them_and_no_more() {
     let load = Load::start(addr, Version::H1, CONNECTIONS);
     load.goes_on(500).await;
     let mut again = Vec::new();
-    for number in 0..kills() {
+    for number in 0..KILLS {
         // One that has been there for long enough to be replaced at once.
         let slot = format!("worker probe/{}", number % 2);
         let other = format!("worker probe/{}", 1 - number % 2);
@@ -39,9 +37,9 @@ async fn killed_workers_cost_what_was_with_them_and_no_more() {
     // A client that found its idle connection closed lost nothing.
     let lost = failures.iter().filter(|failure| !failure.starts_with("not a byte was sent")).count();
     again.sort_unstable();
-    println!("killed {} times: {lost} requests lost, ready again after {again:?}", kills());
+    println!("killed {} times: {lost} requests lost, ready again after {again:?}", KILLS);
     // Each client has one request in hand; when one worker is away, the other has them all.
-    assert!(lost <= kills() * CONNECTIONS, "{lost} requests were lost");
+    assert!(lost <= KILLS * CONNECTIONS, "{lost} requests were lost");
     let others = failures.iter().find(|failure| !failure.contains("hyper::Error"));
     assert_eq!(others, None, "a request failed otherwise than by its connection's end");
     assert!(again[again.len() / 2] < Duration::from_secs(1), "{again:?}");
@@ -63,7 +61,7 @@ async fn killed_agents_cost_nothing() {
     })
     .await;
     let load = Load::start(cluster.addr(), Version::H1, CONNECTIONS);
-    for round in 0..kills() {
+    for round in 0..KILLS {
         let old = workers[0].agent_pid().await;
         cluster.process("agent probe/0").signal(Signal::SIGKILL);
         let action = format!("round-{round}");
@@ -81,8 +79,9 @@ async fn killed_agents_cost_nothing() {
     }
     let failures = load.end().await;
     assert!(failures.is_empty(), "{} failures: {failures:?}", failures.len());
+    // Afresh, since idle connections are closed.
     let mut runs = 0;
-    for worker in &mut workers {
+    for worker in &mut Probe::each(cluster.addr(), 2).await {
         runs += worker.events("task").await.len();
     }
     assert_eq!(runs, 1, "`immediate` ran again");
