@@ -37,7 +37,7 @@ async fn killed_workers_cost_what_was_with_them_and_no_more() {
     // A client that found its idle connection closed lost nothing.
     let lost = failures.iter().filter(|failure| !failure.starts_with("not a byte was sent")).count();
     again.sort_unstable();
-    println!("killed {} times: {lost} requests lost, ready again after {again:?}", KILLS);
+    println!("killed {KILLS} times: {lost} requests lost, ready again after {again:?}");
     // Each client has one request in hand; when one worker is away, the other has them all.
     assert!(lost <= KILLS * CONNECTIONS, "{lost} requests were lost");
     let others = failures.iter().find(|failure| !failure.contains("hyper::Error"));
