@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::support::{App, Cluster, Guest, Latency, OsProcess, get};
 
@@ -25,6 +26,9 @@ const FLOOR: Duration = Duration::from_millis(2);
 
 /// How much slower than alone the other app may be.
 const RATIO: f64 = 2.0;
+
+/// How many wait for ever at once.
+const WAITING: usize = 200;
 
 /// Between the end of an attack and the next.
 const BREATH: Duration = Duration::from_millis(20);
@@ -135,12 +139,17 @@ async fn another_app_does_not_feel_them() {
     println!("the attacker's peak is {} MiB", worker.peak_memory() >> 10);
 }
 
-/// Over and over until it is told to stop. How often that was.
+/// Over and over until it is told to stop. How many requests that were.
 async fn attack_on(addr: SocketAddr, attack: Arc<Attack>, stop: Arc<AtomicBool>) -> usize {
     let mut times = 0;
     while !stop.load(SeqCst) {
-        run(addr, &attack).await;
-        times += 1;
+        let mut at_once = JoinSet::new();
+        // Of those that trap, one ends the others too.
+        for _ in 0..if attack.path == "/await" { WAITING } else { 1 } {
+            let attack = attack.clone();
+            at_once.spawn(async move { run(addr, &attack).await });
+        }
+        times += at_once.join_all().await.len();
         tokio::time::sleep(BREATH).await;
     }
     times
