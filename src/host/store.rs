@@ -9,7 +9,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::{Engine, Messenger, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
 use crate::manifest::Capabilities;
 
-/// The most resources that the host holds for one instance. Past it the guest traps.
+/// The most handles of one instance: resources that the host holds for it, calls under way, ends of
+/// streams. Past it the guest traps.
 const MAX_HANDLES: usize = 100_000;
 
 /// What every instance of a guest gets.
@@ -65,6 +66,7 @@ pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow:
         messenger: settings.messenger.clone(),
     };
     let mut store = Store::new(&engine.wasmtime, state);
+    store.set_max_component_handles(MAX_HANDLES);
     store.limiter(|state| &mut state.limiter);
     let limit = engine.clock.ticks(settings.cpu_limit);
     let cpu_limit = settings.cpu_limit;

@@ -12,6 +12,8 @@ mod capabilities;
 mod cli;
 mod crash;
 mod hang;
+mod hostile;
+mod hostile_start;
 mod http;
 mod messenger;
 mod misbehaviour;

@@ -12,6 +12,8 @@ pub(crate) enum Guest {
     Origin,
     CacheWorker,
     CacheAgent,
+    HostileP2,
+    HostileP3,
 }
 
 impl Guest {
@@ -27,6 +29,8 @@ impl Guest {
             Self::Origin => "origin",
             Self::CacheWorker => "cache_worker",
             Self::CacheAgent => "cache_agent",
+            Self::HostileP2 => "hostile_p2",
+            Self::HostileP3 => "hostile_p3",
         }
     }
 

@@ -8,6 +8,7 @@ mod cluster;
 mod command;
 mod guest;
 mod http;
+mod latency;
 mod lines;
 mod load;
 mod probe;
@@ -21,6 +22,7 @@ pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
+pub(crate) use latency::Latency;
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone};
