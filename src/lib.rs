@@ -20,6 +20,10 @@
 //! over; an **agent** keeps its component's instance and the app's timers. Every process has one
 //! current-thread Tokio runtime: parallelism is processes.
 //!
+//! A reload starts a new **generation** of an app beside the old one and switches when it is ready. Every
+//! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and
+//! log lines in a black box, memory that the master reads for the crash report when the process is gone.
+//!
 //! # A message's way
 //!
 //! ```text

@@ -81,9 +81,8 @@ macro_rules! exports {
             }
         }
 
-        /// The interfaces that the host calls, as `name@major.minor`.
-        pub(super) const CALLED: &[[&str; 2]] =
-            &[$([concat!($name, "@", $two_version), concat!($name, "@", $three_version)],)*];
+        /// The interfaces that the host calls, as `name@major.minor` of the later version.
+        const CALLED: &[&str] = &[$(concat!($name, "@", $three_version),)*];
     };
 }
 
@@ -183,7 +182,7 @@ impl Guest {
                 P3_HTTP.1,
                 P2_HTTP.0,
                 P2_HTTP.1,
-                CALLED.iter().map(|[_, three]| *three).collect::<Vec<_>>().join(", "),
+                CALLED.join(", "),
             );
         }
         Ok(guest)
