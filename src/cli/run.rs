@@ -61,7 +61,7 @@ impl Run {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        crate::master::run(crate::master::Options { apps, home, status: None, reload }).await
+        crate::master::run(crate::master::Options { apps, home, reload }).await
     }
 }
 

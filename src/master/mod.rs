@@ -10,6 +10,7 @@
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
 mod app;
+mod apps;
 mod arguments;
 mod balance;
 mod bind;
@@ -27,11 +28,13 @@ mod release;
 mod reload;
 mod router;
 mod run;
+mod signals;
 mod state;
 mod status;
+mod steps;
 mod witness;
 
 pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
-pub use status::{AppStatus, ProcessStatus, SlotStatus, StatusRequest};
+pub use status::{AppStatus, ProcessStatus, SlotStatus};

@@ -9,16 +9,25 @@
 use std::{collections::HashSet, path::PathBuf};
 
 use futures::future::BoxFuture;
-use tokio::{signal::unix::Signal, sync::mpsc};
+use tokio::signal::unix::Signal;
 
-use super::release::{Release, compile_all};
+use super::{
+    apps::Apps,
+    release::{Release, compile_all},
+    steps::Steps,
+};
 use crate::manifest::App;
 
 /// Reads the manifests that the master was started with, and checks them.
 pub type Load = Box<dyn Fn() -> BoxFuture<'static, anyhow::Result<Vec<App>>> + Send + Sync>;
 
-/// What an app is told: what it is to be from now on, or why it can't be.
-pub(super) type Reload = Result<Release, String>;
+/// What an app is told.
+pub(super) struct Reload {
+    /// What it is to be from now on, or why it can't be.
+    pub(super) release: Result<Release, String>,
+    /// Who wants to know what becomes of it.
+    pub(super) steps: Steps,
+}
 
 /// What reloading needs.
 pub(super) struct Reloads {
@@ -26,8 +35,10 @@ pub(super) struct Reloads {
     pub(super) load: Load,
     /// As the master's.
     pub(super) home: PathBuf,
-    /// By name.
-    pub(super) apps: Vec<(String, mpsc::Sender<Reload>)>,
+    /// Of the apps that it is for.
+    pub(super) names: Vec<String>,
+    /// Where they are.
+    pub(super) apps: Apps,
 }
 
 impl Reloads {
@@ -44,16 +55,16 @@ impl Reloads {
         let mut loaded = match (self.load)().await {
             Ok(loaded) => loaded,
             Err(error) => {
-                for (_, to) in &self.apps {
-                    tell(to, Err(format!("{error:#}"))).await;
+                for name in &self.names {
+                    self.tell(name, Err(format!("{error:#}"))).await;
                 }
                 return;
             }
         };
-        for (name, to) in &self.apps {
+        for name in &self.names {
             let Some(at) = loaded.iter().position(|app| app.name == *name) else {
                 let why = "no manifest has its name any more; restart hatchery to run other apps";
-                tell(to, Err(why.to_owned())).await;
+                self.tell(name, Err(why.to_owned())).await;
                 continue;
             };
             let app = loaded.remove(at);
@@ -61,16 +72,16 @@ impl Reloads {
                 Ok(codes) => Ok(Release::new(app, &codes)),
                 Err(error) => Err(format!("{error:#}")),
             };
-            tell(to, release).await;
+            self.tell(name, release).await;
         }
         let names: HashSet<&str> = loaded.iter().map(|app| app.name.as_str()).collect();
         for name in names {
             tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
         }
     }
-}
 
-/// An app that has ended needs nothing.
-async fn tell(to: &mpsc::Sender<Reload>, reload: Reload) {
-    let _ = to.send(reload).await;
+    /// An app that has ended needs nothing. What becomes of it is in the log.
+    async fn tell(&self, name: &str, release: Result<Release, String>) {
+        let _ = self.apps.reload(name, Reload { release, steps: Steps::new().0 }).await;
+    }
 }

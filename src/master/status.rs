@@ -3,12 +3,8 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
 
 use crate::cluster::{Pid, Role, State};
-
-/// Somebody wants to know. Answered within a second, without the apps that did not say.
-pub type StatusRequest = oneshot::Sender<Vec<AppStatus>>;
 
 /// One app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

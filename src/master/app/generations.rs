@@ -18,7 +18,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
-    Demand, Spec, Started,
+    Demand, Spec,
     running::{self, Running},
 };
 use crate::{
@@ -33,11 +33,15 @@ use crate::{
         reload::Reload,
         state::Event,
         status::AppStatus,
+        steps::{Step, Steps},
     },
 };
 
 /// The most that handing out a listener's last connections takes, and of `stop-timeout` a quarter.
 const HANDOUT: Duration = Duration::from_secs(1);
+
+/// Why nothing new is started any more.
+const STOPPING: &str = "the app is stopping";
 
 /// The most generations that drain; the next reload waits for one of them.
 const MAX_LEAVING: usize = 4;
@@ -51,7 +55,9 @@ pub(super) struct Generations {
     /// Drain, or could not start.
     leaving: Vec<Running>,
     /// The last release that there was no time for yet.
-    next: Option<Release>,
+    next: Option<(Release, Steps)>,
+    /// Hears when every worker of another number of them is ready.
+    scaling: Option<Steps>,
     /// The number of the last generation; none is used twice.
     last: u64,
     /// Since when the app is to stop.
@@ -65,7 +71,6 @@ pub(super) struct Generations {
     seed: u64,
     events: mpsc::Sender<ChildEvent>,
     breaches: mpsc::UnboundedSender<Breach>,
-    started: mpsc::UnboundedSender<Started>,
 }
 
 impl Generations {
@@ -74,9 +79,8 @@ impl Generations {
         spec: Spec,
         events: mpsc::Sender<ChildEvent>,
         breaches: mpsc::UnboundedSender<Breach>,
-        started: mpsc::UnboundedSender<Started>,
     ) -> anyhow::Result<Self> {
-        let Spec { release, listener, max_held, pids, seed } = spec;
+        let Spec { release, listener, max_held, pids, seed, steps } = spec;
         let front = listener.zip(release.app.worker.as_ref()).map(|(listener, worker)| front::Options {
             app: release.app.name.clone(),
             listener,
@@ -92,6 +96,7 @@ impl Generations {
             pids: pids.clone(),
             seed,
             events: events.clone(),
+            steps,
         });
         Ok(Self {
             serving,
@@ -99,6 +104,7 @@ impl Generations {
             coming: None,
             leaving: vec![],
             next: None,
+            scaling: None,
             last: 1,
             stopping: None,
             closing: FuturesUnordered::new(),
@@ -108,7 +114,6 @@ impl Generations {
             seed,
             events,
             breaches,
-            started,
         })
     }
 
@@ -127,6 +132,9 @@ impl Generations {
 
     /// Why the app could not start.
     pub(super) fn failure(self) -> Option<String> {
+        if let Some(why) = &self.serving.failure {
+            self.serving.failed(why);
+        }
         self.serving.failure
     }
 
@@ -158,8 +166,11 @@ impl Generations {
             Demand::Stop if self.stopping.is_none() => {
                 let now = Instant::now();
                 self.stopping = Some(now);
-                self.next = None;
-                self.leaving.extend(self.coming.take());
+                self.drop_next(STOPPING);
+                if let Some(coming) = self.coming.take() {
+                    coming.failed(STOPPING);
+                    self.leaving.push(coming);
+                }
                 for generation in &mut self.leaving {
                     generation.stop(now);
                 }
@@ -168,7 +179,7 @@ impl Generations {
             Demand::Stop => {}
             Demand::Kill => {
                 self.stopping.get_or_insert_with(Instant::now);
-                self.next = None;
+                self.drop_next(STOPPING);
                 self.all_mut().for_each(|generation| generation.step(Event::Kill));
             }
         }
@@ -197,24 +208,34 @@ impl Generations {
         }
     }
 
-    /// There is something new on disk, or something is wrong with it.
+    /// Somebody brings a release, or says why there is none.
     pub(super) fn reload(&mut self, reload: Reload) {
-        match reload {
-            Ok(_) if self.stopping.is_some() => {}
+        let Reload { release, steps } = reload;
+        match release {
+            Ok(_) if self.stopping.is_some() => steps.failed(STOPPING),
             Ok(release) => {
                 if self.coming.is_some() || self.leaving.len() >= MAX_LEAVING {
                     let app = &release.app.name;
                     tracing::info!("the reload of {app} waits for the one before it");
                 }
-                self.next = Some(release);
+                self.drop_next("another one was brought before its turn came");
+                self.next = Some((release, steps));
             }
-            Err(why) => self.refused(&why),
+            Err(why) => self.refused(&why, &steps),
         }
     }
 
-    fn refused(&self, why: &str) {
+    /// What waits does not get its turn.
+    fn drop_next(&mut self, why: &str) {
+        if let Some((_, steps)) = self.next.take() {
+            steps.failed(why);
+        }
+    }
+
+    fn refused(&self, why: &str, steps: &Steps) {
         let (app, version) = (&self.serving.release.app.name, self.serving.version());
         tracing::error!("reload of {app} failed: {why}; {version} goes on serving");
+        steps.failed(why);
     }
 
     /// What is to be done after whatever happened.
@@ -222,11 +243,9 @@ impl Generations {
         if self.serving.is_ready && !self.serves && self.stopping.is_none() {
             self.serves = true;
             self.serving.serve();
-            let (app, address) = (self.serving.release.app.name.clone(), self.serving.front.address());
-            let _ = self.started.send(Started { app, address });
         }
         if let Some(failed) = self.coming.take_if(|coming| coming.failure.is_some()) {
-            self.refused(failed.failure.as_deref().unwrap_or_default());
+            self.refused(failed.failure.as_deref().unwrap_or_default(), &failed.steps);
             self.leaving.push(failed);
         }
         if let Some(ready) = self.coming.take_if(|coming| coming.is_ready) {
@@ -237,25 +256,35 @@ impl Generations {
             self.gone = (self.gone.0 + dropped, self.gone.1 + late);
             tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
         }
+        if self.serves && self.leaving.is_empty() {
+            self.serving.alone();
+        }
+        if let Some(steps) = self.scaling.take_if(|_| self.serving.has_all_workers()) {
+            self.serving.say_serves(&steps);
+            steps.say(Step::Alone);
+        }
         let may_begin = self.serves && self.coming.is_none() && self.leaving.len() < MAX_LEAVING;
         if self.stopping.is_none()
             && may_begin
-            && let Some(release) = self.next.take()
+            && let Some((release, steps)) = self.next.take()
         {
-            self.begin(release);
+            self.begin(release, steps);
         }
     }
 
-    fn begin(&mut self, release: Release) {
+    fn begin(&mut self, release: Release, steps: Steps) {
         if self.serving.release.change_to(&release) == Change::Workers {
             let (app, workers) = (release.app.name.clone(), release.workers());
             tracing::info!("scaled app={app} workers={workers}");
             self.serving.scale(release);
+            if let Some(former) = self.scaling.replace(steps) {
+                former.failed("another number of workers was asked for");
+            }
             return;
         }
         let front = match self.front_for(&release) {
             Ok(front) => front,
-            Err(error) => return self.refused(&format!("{error:#}")),
+            Err(error) => return self.refused(&format!("{error:#}"), &steps),
         };
         self.last += 1;
         let generation = self.last;
@@ -267,6 +296,7 @@ impl Generations {
             pids: self.pids.clone(),
             seed: self.seed ^ generation,
             events: self.events.clone(),
+            steps,
         }));
     }
 

@@ -6,16 +6,13 @@
 //!   timers -------------+                    (Running)     +-> Front (connections), shared
 //! ```
 //!
-//! `run` starts one for each app. The loop waits; what it hears goes to `generations`, and from there
+//! `apps` starts one for each app. The loop waits; what it hears goes to `generations`, and from there
 //! to the generation that it concerns.
 
 mod generations;
 mod running;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
 use anyhow::anyhow;
 use tokio::{
@@ -24,7 +21,9 @@ use tokio::{
 };
 
 use self::generations::Generations;
-use super::{children::MAX_EVENTS, pids::Pids, release::Release, reload::Reload, status::AppStatus};
+use super::{
+    children::MAX_EVENTS, pids::Pids, release::Release, reload::Reload, status::AppStatus, steps::Steps,
+};
 
 /// How often dropped messages are reported.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -40,15 +39,6 @@ pub(crate) enum Demand {
     Kill,
 }
 
-/// An app that is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Started {
-    /// Its name.
-    pub(crate) app: String,
-    /// Where it listens.
-    pub(crate) address: Option<SocketAddr>,
-}
-
 /// What an app needs to live.
 pub(crate) struct Spec {
     /// What it is to be first.
@@ -61,6 +51,8 @@ pub(crate) struct Spec {
     pub(crate) pids: Pids,
     /// Of random choices.
     pub(crate) seed: u64,
+    /// Who wants to know what becomes of its first release.
+    pub(crate) steps: Steps,
 }
 
 /// How an app is spoken with.
@@ -71,16 +63,14 @@ pub(crate) struct Lines {
     pub(crate) status: mpsc::Receiver<oneshot::Sender<AppStatus>>,
     /// What it is to be from now on.
     pub(crate) reload: mpsc::Receiver<Reload>,
-    /// Told once, when every process is ready.
-    pub(crate) started: mpsc::UnboundedSender<Started>,
 }
 
 /// Runs an app until it has stopped and no process of it is left. An error: it could not start.
 pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
-    let Lines { mut demand, mut status, mut reload, started } = lines;
+    let Lines { mut demand, mut status, mut reload } = lines;
     let (events_to, mut events) = mpsc::channel(MAX_EVENTS);
     let (breaches_to, mut breaches) = mpsc::unbounded_channel();
-    let mut app = Generations::start(spec, events_to, breaches_to, started)?;
+    let mut app = Generations::start(spec, events_to, breaches_to)?;
     let mut batch = Vec::with_capacity(MAX_EVENTS);
     let mut report = interval(REPORT_EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);

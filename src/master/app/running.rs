@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    cluster::{Pid, Role, State},
+    cluster::{Pid, Process, Role, State},
     ipc::{
         link::SendError,
         message::{Boot, ToChild, ToMaster},
@@ -26,6 +26,7 @@ use crate::{
         release::Release,
         router::{self, Outgoing, Router},
         state::{Action, Cluster, Event, Shape},
+        steps::{Step, Steps},
     },
 };
 
@@ -46,6 +47,8 @@ pub(super) struct Options {
     pub(super) seed: u64,
     /// Where its children's events go.
     pub(super) events: mpsc::Sender<ChildEvent>,
+    /// Who wants to know what becomes of it.
+    pub(super) steps: Steps,
 }
 
 /// One generation.
@@ -53,6 +56,8 @@ pub(super) struct Running {
     pub(super) release: Release,
     pub(super) generation: u64,
     pub(super) front: Arc<Front>,
+    pub(super) steps: Steps,
+    is_alone: bool,
     cluster: Cluster,
     router: Router,
     children: BTreeMap<Pid, Child>,
@@ -77,7 +82,7 @@ pub(super) struct Running {
 impl Running {
     /// Starts it.
     pub(super) fn start(options: Options) -> Self {
-        let Options { release, generation, front, pids, seed, events } = options;
+        let Options { release, generation, front, pids, seed, events, steps } = options;
         let limits = release.app.limits;
         let shape = Shape {
             app: release.app.name.clone(),
@@ -100,6 +105,8 @@ impl Running {
             release,
             generation,
             front,
+            steps,
+            is_alone: false,
             cluster: Cluster::new(shape, pids),
             router: Router::new(config),
             children: BTreeMap::new(),
@@ -113,8 +120,33 @@ impl Running {
             failure: None,
             stopped: false,
         };
+        running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
         running
+    }
+
+    /// It never served, or is not going to.
+    pub(super) fn failed(&self, why: &str) {
+        self.steps.failed(why);
+    }
+
+    /// Nothing is left of those before it.
+    pub(super) fn alone(&mut self) {
+        if !std::mem::replace(&mut self.is_alone, true) {
+            self.steps.say(Step::Alone);
+        }
+    }
+
+    /// To whom it concerns.
+    pub(super) fn say_serves(&self, steps: &Steps) {
+        steps.say(Step::Serves { generation: self.generation, address: self.front.address() });
+    }
+
+    /// Each of its workers is ready.
+    pub(super) fn has_all_workers(&self) -> bool {
+        let is_ready = |process: &&Process| process.role == Role::Worker && process.state == State::Ready;
+        let ready = self.cluster.processes().iter().filter(is_ready).count();
+        u32::try_from(ready).is_ok_and(|ready| ready == self.release.workers())
     }
 
     /// `cache 0.1.0 (generation 2)`, without the app's name.
@@ -137,6 +169,7 @@ impl Running {
             }
         }
         self.front.open();
+        self.say_serves(&self.steps);
     }
 
     /// A newer generation serves: no scheduled run begins any more.

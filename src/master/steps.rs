@@ -1,0 +1,46 @@
+//! What becomes of a release, step by step. Who brought it holds the one end; `app` tells the other.
+
+use std::net::SocketAddr;
+
+use tokio::sync::mpsc;
+
+/// One step on a release's way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Its first process is being started, as this generation.
+    Starts {
+        /// Counted from 1.
+        generation: u64,
+    },
+    /// It has taken over: new connections are its own.
+    Serves {
+        /// Counted from 1.
+        generation: u64,
+        /// Where it listens.
+        address: Option<SocketAddr>,
+    },
+    /// Nothing is left of the one before it. The last, when all went well.
+    Alone,
+    /// It never served, or no longer does, for this reason; the one before it goes on. The last.
+    Failed(String),
+}
+
+/// Tells who brought a release. Whoever no longer listens misses nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps(mpsc::UnboundedSender<Step>);
+
+impl Steps {
+    /// Both ends. There are at most a handful of steps to a release, so nothing bounds the channel.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Step>) {
+        let (to, from) = mpsc::unbounded_channel();
+        (Self(to), from)
+    }
+
+    pub(crate) fn say(&self, step: Step) {
+        let _ = self.0.send(step);
+    }
+
+    pub(crate) fn failed(&self, why: impl Into<String>) {
+        self.say(Step::Failed(why.into()));
+    }
+}
