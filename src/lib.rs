@@ -56,9 +56,12 @@
 //! | [`compiler`] | the compiler child | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
+//! | [`bundle`] | apps as archives: packing, unpacking, signatures | x |
+//! | [`store`] | the bundles that are kept below the home | x |
 //! | [`sys`] | the operating system: the only place with `nix` and `unsafe` | x |
 
 pub mod agent;
+pub mod bundle;
 pub mod child;
 pub mod cli;
 pub mod cluster;
@@ -68,6 +71,7 @@ pub mod ipc;
 pub mod log;
 pub mod manifest;
 pub mod master;
+pub mod store;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
 pub mod worker;

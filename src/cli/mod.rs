@@ -3,7 +3,10 @@
 mod build;
 mod check;
 mod home;
+mod inspect;
+mod keygen;
 mod options;
+mod pack;
 mod run;
 
 use std::process::ExitCode;
@@ -35,13 +38,17 @@ Examples:
   hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
   hatchery run app --workers 4 --listen 127.0.0.1:0
   hatchery check app                             is the manifest right, and the component?
-  hatchery build app                             run the manifest's build commands";
+  hatchery build app                             run the manifest's build commands
+  hatchery pack app --sign release.key           an app as one file; inspect shows such a file";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Run),
     Check(check::Check),
     Build(build::Build),
+    Pack(pack::Pack),
+    Inspect(inspect::Inspect),
+    Keygen(keygen::Keygen),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -83,6 +90,9 @@ impl Cli {
                 Verb::Run(run) => run.execute().await,
                 Verb::Check(check) => check.execute().await,
                 Verb::Build(build) => build.execute().await,
+                Verb::Pack(pack) => pack.execute().await,
+                Verb::Inspect(inspect) => inspect.execute(),
+                Verb::Keygen(keygen) => keygen.execute(),
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,

@@ -16,5 +16,6 @@ pub mod parent;
 mod recv_fds;
 pub mod shared;
 pub mod spawn;
+pub mod sync;
 pub mod usage;
 pub mod user;

@@ -1,0 +1,164 @@
+//! `hatchery inspect`: what a bundle holds and asks for, and what it changes against another one.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::pack::small;
+use crate::{
+    bundle::{self, Change, Digest, Index, Limits, PublicKey, Signer, Trust},
+    manifest::{self, App, ManifestErrors},
+};
+
+/// Show what a bundle holds, what it asks for, and what it changes
+///
+/// The bundle is unpacked into a temporary folder and every digest is checked. Nothing is run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Inspect {
+    /// The bundle
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Show what differs from this bundle, or from the app in this folder
+    #[arg(long, value_name = "FILE|FOLDER")]
+    against: Option<PathBuf>,
+    /// Verify the signature with this public key, a file; may be given several times
+    #[arg(long, value_name = "KEY")]
+    trust: Vec<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hatchery inspect app-0.2.0.hatchery --trust release.key.pub
+  hatchery inspect app-0.2.0.hatchery --against app-0.1.0.hatchery
+  hatchery inspect app-0.2.0.hatchery --json | jq .asks";
+
+/// An app with the list of its files. The folder is there as long as this is.
+struct Contents {
+    app: App,
+    index: Index,
+    digest: Digest,
+    signer: Signer,
+    _folder: Option<tempfile::TempDir>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    version: &'a str,
+    digest: Digest,
+    /// `none`, `unverified` or `trusted`.
+    signature: &'static str,
+    key: Option<String>,
+    folders: &'a [String],
+    files: &'a [bundle::File],
+    asks: BTreeMap<String, String>,
+    changes: Option<Vec<Change>>,
+}
+
+impl Inspect {
+    pub(super) fn execute(self) -> anyhow::Result<()> {
+        let trust = Trust {
+            keys: self.trust.iter().map(|file| public_key(file)).collect::<Result<_, _>>()?,
+            require: !self.trust.is_empty(),
+        };
+        let found = read(&self.file, &trust)?;
+        let against = self
+            .against
+            .as_deref()
+            .map(|path| if path.is_dir() { folder(path) } else { read(path, &Trust::default()) });
+        let changes = against
+            .transpose()?
+            .map(|before| bundle::changes((&before.app, &before.index), (&found.app, &found.index)));
+        let (signature, key) = match found.signer {
+            Signer::Nobody => ("none", None),
+            Signer::Unknown(id) => ("unverified", Some(id.to_string())),
+            Signer::Trusted(id) => ("trusted", Some(id.to_string())),
+        };
+        let shown = Shown {
+            name: &found.index.name,
+            version: &found.index.version,
+            digest: found.digest,
+            signature,
+            key,
+            folders: &found.index.folders,
+            files: &found.index.files,
+            asks: bundle::asks(&found.app),
+            changes,
+        };
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer_pretty(&mut out, &shown)?;
+            writeln!(out)?;
+        } else {
+            shown.print(&mut out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Shown<'_> {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "bundle app={} version={} digest={}", self.name, self.version, self.digest)?;
+        match (&self.key, self.signature) {
+            (None, _) => writeln!(out, "not signed")?,
+            (Some(key), "trusted") => writeln!(out, "signed by key {key}, which is trusted")?,
+            (Some(key), _) => {
+                writeln!(out, "signed by key {key}, not verified; name it with --trust KEY.pub")?
+            }
+        }
+        writeln!(out, "files")?;
+        for file in self.files {
+            writeln!(out, "  {:>10}  {}  {}", file.size, &file.sha256.hex()[..12], file.path)?;
+        }
+        for folder in self.folders {
+            writeln!(out, "  {:>10}  {:12}  {folder}/", "empty", "")?;
+        }
+        writeln!(out, "asks for")?;
+        for (key, value) in &self.asks {
+            writeln!(out, "  {key} = {value}")?;
+        }
+        if let Some(changes) = &self.changes {
+            writeln!(out, "changes{}", if changes.is_empty() { ": none" } else { "" })?;
+            for change in changes {
+                writeln!(out, "  {change}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(file: &Path, trust: &Trust) -> anyhow::Result<Contents> {
+    let shown = file.display();
+    let from = File::open(file).with_context(|| format!("can't read {shown}"))?;
+    let folder = tempfile::tempdir().context("can't make a temporary folder")?;
+    let archive = bundle::Archive::open(from, &Limits::default()).with_context(|| shown.to_string())?;
+    let signer = bundle::verify(&archive.index_bytes, archive.signature.as_deref(), trust)
+        .with_context(|| shown.to_string())?;
+    let unpacked = archive.extract(folder.path()).with_context(|| shown.to_string())?;
+    let (app, index, digest) = (unpacked.app, unpacked.index, unpacked.digest);
+    Ok(Contents { app, index, digest, signer, _folder: Some(folder) })
+}
+
+/// An app that is not packed, as it would be packed now.
+fn folder(path: &Path) -> anyhow::Result<Contents> {
+    let app = manifest::load(path).map_err(ManifestErrors::from)?;
+    let plan = bundle::plan(app, &Limits::default())?;
+    let digest = plan.digest();
+    Ok(Contents { app: plan.app, index: plan.index, digest, signer: Signer::Nobody, _folder: None })
+}
+
+fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
+    let shown = file.display();
+    let text = small(file).with_context(|| format!("can't read the public key {shown}"))?;
+    text.parse().with_context(|| format!("can't use the public key {shown}"))
+}
