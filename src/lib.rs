@@ -56,6 +56,7 @@
 //! | [`compiler`] | the compiler child | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
+//! | [`oci`] | bundles to and from registries, for the command line | x |
 //! | [`sys`] | the operating system: the only place with `nix` and `unsafe` | x |
 
 pub mod agent;
@@ -68,6 +69,7 @@ pub mod ipc;
 pub mod log;
 pub mod manifest;
 pub mod master;
+pub mod oci;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
 pub mod worker;

@@ -4,6 +4,9 @@ mod build;
 mod check;
 mod home;
 mod options;
+mod pull;
+mod push;
+mod registry;
 mod run;
 
 use std::process::ExitCode;
@@ -42,6 +45,8 @@ enum Verb {
     Run(run::Run),
     Check(check::Check),
     Build(build::Build),
+    Push(push::Push),
+    Pull(pull::Pull),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -83,6 +88,8 @@ impl Cli {
                 Verb::Run(run) => run.execute().await,
                 Verb::Check(check) => check.execute().await,
                 Verb::Build(build) => build.execute().await,
+                Verb::Push(push) => push.execute().await,
+                Verb::Pull(pull) => pull.execute().await,
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
