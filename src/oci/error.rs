@@ -9,6 +9,7 @@ use super::{digest::Digest, limits, manifest::Unusable, registry::Access};
 /// Why something could not be pushed or pulled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the texts above the variants say what their fields are")]
 pub enum OciError {
     /// The client could not be made, as when the system's certificates cannot be read.
     #[error("cannot make ready to talk to {host}")]
