@@ -58,6 +58,7 @@
 //! | [`log`] | how lines look | x |
 //! | [`bundle`] | apps as archives: packing, unpacking, signatures | x |
 //! | [`store`] | the bundles that are kept below the home | x |
+//! | [`oci`] | bundles to and from registries, for the command line | x |
 //! | [`sys`] | the operating system: the only place with `nix` and `unsafe` | x |
 
 pub mod agent;
@@ -72,6 +73,7 @@ pub mod log;
 pub mod manifest;
 pub mod master;
 pub mod store;
+pub mod oci;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
 pub mod worker;

@@ -7,6 +7,9 @@ mod inspect;
 mod keygen;
 mod options;
 mod pack;
+mod pull;
+mod push;
+mod registry;
 mod run;
 
 use std::process::ExitCode;
@@ -49,6 +52,8 @@ enum Verb {
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
     Keygen(keygen::Keygen),
+    Push(push::Push),
+    Pull(pull::Pull),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -93,6 +98,8 @@ impl Cli {
                 Verb::Pack(pack) => pack.execute().await,
                 Verb::Inspect(inspect) => inspect.execute(),
                 Verb::Keygen(keygen) => keygen.execute(),
+                Verb::Push(push) => push.execute().await,
+                Verb::Pull(pull) => pull.execute().await,
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,

@@ -111,8 +111,8 @@ fn check_and_run_refuse_what_is_wrong() {
 #[test]
 fn help_has_examples() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in [vec!["--help"], vec!["run", "--help"], vec!["check", "--help"], vec!["build", "--help"]]
-    {
+    let verbs = ["run", "check", "build", "push", "pull"].map(|verb| vec![verb, "--help"]);
+    for arguments in [vec!["--help"]].into_iter().chain(verbs) {
         let done = hatchery(folder.path(), &arguments);
         assert_eq!(done.code, Some(0));
         assert!(done.stdout.contains("Examples:\n"), "{arguments:?}: {}", done.stdout);

@@ -17,6 +17,8 @@ mod hostile_start;
 mod http;
 mod messenger;
 mod misbehaviour;
+mod oci;
+mod oci_hostile;
 mod overload;
 mod recycle;
 mod reliability;

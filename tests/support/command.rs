@@ -1,6 +1,7 @@
 //! The binary run to its end, for verbs that are not `run`.
 
 use std::{
+    ffi::OsStr,
     path::Path,
     process::{Command, Stdio},
 };
@@ -15,11 +16,17 @@ pub(crate) struct Done {
 
 /// Runs `hatchery` in a folder, which is its home too.
 pub(crate) fn hatchery(folder: &Path, arguments: &[&str]) -> Done {
+    hatchery_with(folder, arguments, &[])
+}
+
+/// As [`hatchery`], with these environment variables.
+pub(crate) fn hatchery_with(folder: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Done {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
         command.env_remove(name);
     }
     command.args(arguments).current_dir(folder).env("HATCHERY_HOME", folder.join("home"));
+    command.envs(variables.iter().copied());
     let output = command.stdin(Stdio::null()).output().unwrap();
     Done {
         code: output.status.code(),

@@ -9,21 +9,25 @@ mod command;
 mod guest;
 mod http;
 mod latency;
+mod liar;
 mod lines;
 mod load;
 mod probe;
 mod processes;
+mod registry;
 mod wait;
 
 pub(crate) use app::App;
 pub(crate) use cluster::Cluster;
-pub(crate) use command::hatchery;
+pub(crate) use command::{Done, hatchery, hatchery_with};
 pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
 pub(crate) use latency::Latency;
+pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone};
+pub(crate) use registry::{Registry, User, digest};
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};
