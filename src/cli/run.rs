@@ -56,7 +56,7 @@ impl Run {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let apps = load(&paths, &overrides).await?;
-        let home = self.home.open()?;
+        let home = self.home.open()?.folder().to_owned();
         let reload = Box::new(move || {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()

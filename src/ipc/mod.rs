@@ -8,3 +8,4 @@ pub mod heartbeat;
 pub mod link;
 pub mod message;
 mod queue;
+pub mod store;

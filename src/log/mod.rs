@@ -4,6 +4,7 @@
 //! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
 
 mod printable;
+pub mod rotate;
 mod text;
 
 use std::{

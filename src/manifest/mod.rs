@@ -30,11 +30,11 @@ pub use app::{
 pub use check::{
     BODY_SIZE, BODY_TIMEOUT, CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE,
     HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, PROCESS_MEMORY, QUEUE_SIZE, QUEUED_REQUESTS, REQUEST_TIMEOUT,
-    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT,
+    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT, is_app_name,
 };
 pub use error::{ManifestError, ManifestErrors};
 pub use load::{FILE_NAME, load};
-pub use load_all::{MAX_APPS, load_all};
+pub use load_all::{MAX_APPS, clash, load_all};
 pub use outbound::{InvalidOutboundHost, OutboundHost};
 pub use overrides::{DevWith, Overrides};
 pub use quantity::Bounds;

@@ -25,7 +25,7 @@ const STOP: Duration = Duration::from_secs(20);
 
 /// Compiled components of all tests, so that each is compiled once. Every cluster's own home has a link
 /// to it.
-const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
+pub(super) const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
 
 /// One master with all its apps and processes.
 pub(crate) struct Cluster {

@@ -15,6 +15,7 @@ mod load;
 mod probe;
 mod processes;
 mod registry;
+mod service;
 mod wait;
 
 pub(crate) use app::App;
@@ -30,4 +31,5 @@ pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone};
 pub(crate) use registry::{Registry, User, digest};
+pub(crate) use service::Service;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};
