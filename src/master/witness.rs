@@ -67,7 +67,7 @@ impl Witness {
         };
         match accused {
             Some(accused) => {
-                crash::report(&self.who, Kind::Exit, &format!("{accused} ({reason})"), &self.left())
+                crash::report(&self.who, Kind::Exit, &format!("{accused} ({reason})"), &self.left());
             }
             None if killed || in_order => {}
             None => crash::report(&self.who, Kind::Exit, &reason, &self.left()),
