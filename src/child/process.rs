@@ -68,6 +68,15 @@ impl Child {
         self.cluster.tell(&ToMaster::Ready);
     }
 
+    /// Passes on how its life ended. Where that was a failure, the master hears why.
+    pub async fn ended(&self, how: anyhow::Result<()>) -> anyhow::Result<()> {
+        if let Err(error) = &how {
+            self.cluster.tell(&ToMaster::Ends { reason: format!("{error:#}") });
+            self.cluster.flushed().await;
+        }
+        how
+    }
+
     /// It can't start. The process ends here, silently: the master says why, once.
     pub async fn failed(&self, error: &anyhow::Error) -> ! {
         self.cluster.tell(&ToMaster::StartFailed { reason: format!("{error:#}") });

@@ -7,12 +7,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
     },
     thread,
     time::Duration,
 };
 
+use tokio::sync::Notify;
 use wasmtime::EngineWeak;
 
 /// Ticks without a guest after which the thread goes to sleep.
@@ -31,6 +32,7 @@ struct Inner {
     asleep: Arc<AtomicBool>,
     entries: Arc<AtomicU64>,
     running: Arc<AtomicBool>,
+    computing: Computing,
 }
 
 impl Clock {
@@ -45,7 +47,23 @@ impl Clock {
             .stack_size(64 * 1024)
             .spawn(move || turn(&engine, tick, &state))
             .expect("a process that can't start one thread can't run at all");
-        Self(Arc::new(Inner { tick, thread: thread.thread().clone(), asleep, entries, running }))
+        let computing = Computing::new(ticks(LONG, tick));
+        Self(Arc::new(Inner { tick, thread: thread.thread().clone(), asleep, entries, running, computing }))
+    }
+
+    /// How often guest code may have run so far. While this stays the same, no guest has changed.
+    pub(super) fn entries(&self) -> u64 {
+        self.0.entries.load(Relaxed)
+    }
+
+    /// Counts for one store.
+    pub(super) fn spin(&self) -> Spin {
+        Spin::new(self.0.computing.clone())
+    }
+
+    /// Says whether any store of this clock computes for long.
+    pub(super) fn computing(&self) -> Computing {
+        self.0.computing.clone()
     }
 
     /// Guest code may run from here on, until the guard is dropped.
@@ -60,9 +78,13 @@ impl Clock {
 
     /// How many ticks make up `limit`; at least one.
     pub(super) fn ticks(&self, limit: Duration) -> u32 {
-        let ticks = limit.as_nanos().div_ceil(self.0.tick.as_nanos().max(1));
-        u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+        ticks(limit, self.0.tick)
     }
+}
+
+fn ticks(limit: Duration, tick: Duration) -> u32 {
+    let ticks = limit.as_nanos().div_ceil(tick.as_nanos().max(1));
+    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
 /// Guest code may run while this lives.
@@ -101,19 +123,39 @@ fn turn(engine: &EngineWeak, tick: Duration, state: &(Arc<AtomicBool>, Arc<Atomi
 
 /// Counts the ticks that a guest computes without an await. Shared between the store's epoch
 /// callback, which counts, and whoever drives the store.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Spin(Arc<Count>);
 
-#[derive(Default)]
 struct Count {
     ticks: AtomicU32,
     interrupted: AtomicBool,
+    computing: Computing,
+}
+
+impl Count {
+    fn reset(&self) {
+        // A look first: it is done for every poll, and mostly there is nothing to do.
+        if self.ticks.load(Relaxed) != 0 && self.ticks.swap(0, Relaxed) >= self.computing.0.long {
+            self.computing.one_less();
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.reset();
+    }
 }
 
 impl Spin {
+    fn new(computing: Computing) -> Self {
+        let (ticks, interrupted) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self(Arc::new(Count { ticks, interrupted, computing }))
+    }
+
     /// The guest has given way.
     pub(super) fn reset(&self) {
-        self.0.ticks.store(0, Relaxed);
+        self.0.reset();
     }
 
     /// The store is polled. Where it was not a tick that ended the poll before, the guest awaited
@@ -131,33 +173,60 @@ impl Spin {
         }
     }
 
-    /// How many ticks the guest computes already; 0 where it does not.
-    pub(super) fn ticks(&self) -> u32 {
-        self.0.ticks.load(Relaxed)
-    }
-
     /// One more tick; the sum so far.
     pub(super) fn tick(&self) -> u32 {
         self.0.interrupted.store(true, Relaxed);
-        self.0.ticks.fetch_add(1, Relaxed) + 1
+        let ticks = self.0.ticks.fetch_add(1, Relaxed) + 1;
+        if ticks == self.0.computing.0.long {
+            self.0.computing.one_more();
+        }
+        ticks
     }
 }
 
-/// Says whether a guest computes for so long that others are better asked.
+/// Says whether guests compute for so long, 50 ms without an await, that other processes are better
+/// asked: what else comes here waits meanwhile. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub(super) struct Computing {
-    spin: Spin,
-    /// Ticks.
+pub struct Computing(Arc<Long>);
+
+struct Long {
+    /// How many ticks are long.
     long: u32,
+    /// Stores that have computed for so many.
+    stores: AtomicUsize,
+    over: Notify,
 }
 
 impl Computing {
-    pub(super) fn new(clock: &Clock, spin: &Spin) -> Self {
-        Self { spin: spin.clone(), long: clock.ticks(LONG) }
+    fn new(long: u32) -> Self {
+        Self(Arc::new(Long { long, stores: AtomicUsize::new(0), over: Notify::new() }))
     }
 
-    pub(super) fn is_long(&self) -> bool {
-        self.spin.ticks() >= self.long
+    fn one_more(&self) {
+        self.0.stores.fetch_add(1, Relaxed);
+    }
+
+    fn one_less(&self) {
+        if self.0.stores.fetch_sub(1, Relaxed) == 1 {
+            self.0.over.notify_waiters();
+        }
+    }
+
+    /// Does one of them?
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.0.stores.load(Relaxed) > 0
+    }
+
+    /// Returns when none does any more.
+    pub async fn over(&self) {
+        loop {
+            let over = self.0.over.notified();
+            if !self.is_long() {
+                return;
+            }
+            over.await;
+        }
     }
 }
 
@@ -167,19 +236,42 @@ mod tests {
 
     #[test]
     fn ticks_add_up_until_the_guest_awaits() {
-        let spin = Spin::default();
+        let spin = Spin::new(Computing::new(5));
         spin.polled();
         assert_eq!((spin.tick(), spin.tick()), (1, 2));
         // The tick ended that poll.
         spin.polled();
         assert_eq!(spin.tick(), 3);
         spin.gave_way();
-        assert_eq!(spin.ticks(), 3);
+        assert_eq!(spin.tick(), 4);
         spin.polled();
         // Something else did.
         spin.gave_way();
-        assert_eq!(spin.ticks(), 0);
         spin.polled();
         assert_eq!(spin.tick(), 1);
+    }
+
+    #[tokio::test]
+    async fn it_is_over_when_the_last_one_that_computes_gives_way() {
+        let computing = Computing::new(2);
+        let (one, other) = (Spin::new(computing.clone()), Spin::new(computing.clone()));
+        computing.over().await;
+        let mut over = std::pin::pin!(computing.over());
+        one.tick();
+        assert!(!computing.is_long(), "one tick is not long");
+        for _ in 0..3 {
+            one.tick();
+            other.tick();
+        }
+        assert!(computing.is_long());
+        assert!(futures::poll!(&mut over).is_pending());
+        one.reset();
+        one.reset();
+        assert!(computing.is_long(), "the other one computes");
+        assert!(futures::poll!(&mut over).is_pending());
+        // Its instance has gone.
+        drop(other);
+        assert!(!computing.is_long());
+        assert!(futures::poll!(&mut over).is_ready());
     }
 }

@@ -21,6 +21,7 @@ mod engine;
 mod gate;
 mod guest;
 mod handle;
+mod handles;
 mod http;
 mod imports;
 mod jobs;
@@ -37,6 +38,7 @@ mod trap;
 mod wasi;
 
 pub use body::ResponseBody;
+pub use clock::Computing;
 pub use compile::{Native, compile};
 pub use engine::{Engine, Purpose};
 pub use gate::Requests;

@@ -7,11 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{Engine, Messenger, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
-use crate::manifest::Capabilities;
-
-/// The most handles of one instance: resources that the host holds for it, calls under way, ends of
-/// streams. Past it the guest traps.
-const MAX_HANDLES: usize = 100_000;
+use crate::manifest::{Capabilities, MAX_HANDLES};
 
 /// What every instance of a guest gets.
 #[derive(Clone)]

@@ -73,8 +73,8 @@ pub struct Worker {
     pub recycle: Recycle,
 }
 
-/// The `[worker.recycle]` table. Nothing by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The `[worker.recycle]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recycle {
     /// After so many requests.
     pub requests: Option<u64>,
@@ -82,6 +82,8 @@ pub struct Recycle {
     pub age: Option<Duration>,
     /// When it takes so many bytes of memory.
     pub memory: Option<u64>,
+    /// When its resident instance holds so many handles. Default: a half of [`MAX_HANDLES`].
+    pub handles: u32,
 }
 
 /// The `[agent]` table.
@@ -157,6 +159,10 @@ pub enum InstanceMode {
     /// A fresh instance for each request.
     PerRequest,
 }
+
+/// The most handles of one instance: resources that the host holds for it, calls under way, ends of
+/// streams. Past it the guest traps.
+pub const MAX_HANDLES: usize = 100_000;
 
 /// What a process may take beside its resident instance's memory, in bytes: queues, connections,
 /// threads, code.

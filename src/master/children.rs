@@ -172,8 +172,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let reason = exit::reason(end.status);
-        witness.exited(&reason, in_order, end.killed);
+        let reason = witness.exited(exit::reason(end.status), in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
     Ok(child)
@@ -246,6 +245,11 @@ async fn read(
                 cut(&mut reason, MAX_TRAP);
                 requests.truncate(blackbox::REQUESTS);
                 witness.trapped(&reason, requests);
+                None
+            }
+            Ok(Some((ToMaster::Ends { mut reason }, _))) => {
+                cut(&mut reason, MAX_REASON);
+                witness.said(reason);
                 None
             }
             Ok(Some((frame, data))) => manners.check(frame, data),

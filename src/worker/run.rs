@@ -42,7 +42,10 @@ const LINGER: Duration = Duration::from_secs(5);
 pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut child = Child::connect(Role::Worker, master).await?;
     match start(&mut child).await {
-        Ok(started) => serve(child, started).await,
+        Ok(started) => {
+            let how = serve(&mut child, started).await;
+            child.ended(how).await
+        }
         Err(error) => child.failed(&error).await,
     }
 }
@@ -91,12 +94,11 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         patience: Patience { header: app.limits.header_timeout, write: app.limits.write_timeout },
     };
     let connections = Connections::new(Arc::new(service), &limits);
-    let guest = resident.as_ref().filter(|_| worker.instance == InstanceMode::Resident);
-    let acceptor = Acceptor::inherited(worker, guest.map(|(_, handle)| handle.clone()))?;
+    let acceptor = Acceptor::inherited(worker, guest.computing())?;
     Ok(Started { connections, resident, acceptor })
 }
 
-async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
+async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
     let Started { connections, resident, acceptor } = started;
     let (instance, handle) = resident.unzip();
     let mut guest = tokio::spawn(async move {
@@ -108,7 +110,7 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();
-    let mut wearing = Wearing::new(&child.boot.app);
+    let mut wearing = Wearing::new(&child.boot.app, handle.clone());
     let (within, idle) = loop {
         tokio::select! {
             reason = wearing.out(&connections) => {

@@ -1,5 +1,7 @@
 //! What a trap does to the requests beside it, and to its process when there are many.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -98,5 +100,54 @@ async fn too_many_traps_replace_the_process() {
     })
     .await;
     assert_eq!(get(addr, "/hello").await.status, 200);
-    cluster.log.wait_for("more than 3 times within a minute (`trap-limit`)").await;
+    // The master's own line, and not only the child's.
+    cluster.log.wait_for("more than 3 times within a minute (`trap-limit`) (exit code 1)").await;
+    let crashes = cluster.home().join("apps/probe/crashes");
+    let reports =
+        std::fs::read_dir(crashes).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let exits: Vec<Value> = reports
+        .map(|report| serde_json::from_slice(&report).unwrap())
+        .filter(|report: &Value| report["kind"] == "exit")
+        .collect();
+    let [exit] = exits.as_slice() else { panic!("not one exit: {exits:?}") };
+    let reason = "the guest trapped more than 3 times within a minute (`trap-limit`) (exit code 1)";
+    assert_eq!(exit["reason"], reason);
+}
+
+/// How many traps the median is of.
+const MEASURED: usize = 20;
+
+/// For its figures, of a release build:
+/// `HATCHERY_BINARY=target/release/hatchery cargo test --test all e2e::traps -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "it measures, and nothing can fail but the requests"]
+async fn how_long_a_trap_takes() {
+    for guest in Guest::PROBES {
+        let app = App::probe(guest, 1).more("[limits]\ntrap-limit = 1000");
+        let cluster = Cluster::start(&[app]).await;
+        let mut traps = Connection::open(cluster.addr(), Version::H1).await;
+        let mut asks = Connection::open(cluster.addr(), Version::H1).await;
+        let mut alone = Vec::new();
+        for _ in 0..=MEASURED {
+            let begun = Instant::now();
+            assert_eq!(asks.get("/hello").await.status, 200);
+            alone.push(begun.elapsed());
+        }
+        let (mut until_500, mut until_200) = (Vec::new(), Vec::new());
+        for _ in 0..=MEASURED {
+            let begun = Instant::now();
+            assert_eq!(traps.get("/trap").await.status, 500);
+            until_500.push(begun.elapsed());
+            assert_eq!(asks.get("/hello").await.status, 200);
+            until_200.push(begun.elapsed());
+        }
+        let show = |times: &[Duration]| {
+            let (first, mut rest) = (times[0], times[1..].to_vec());
+            rest.sort_unstable();
+            format!("first {first:.2?}, median {:.2?}, most {:.2?}", rest[MEASURED / 2], rest[MEASURED - 1])
+        };
+        println!("{guest:?}: no trap, 200: {}", show(&alone));
+        println!("{guest:?}: trap, its 500: {}", show(&until_500));
+        println!("{guest:?}: trap, the next one's 200: {}", show(&until_200));
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    env,
+    ffi::OsString,
     fs,
     net::SocketAddr,
     os::unix::fs::symlink,
@@ -87,7 +89,7 @@ impl Cluster {
         fs::create_dir_all(&home).unwrap();
         symlink(CACHE, home.join("cache")).unwrap();
         let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+        let mut command = Command::new(binary());
         command.arg("run").arg("--home").arg(home);
         for app in apps {
             let folder = folder.path().join(&app.name);
@@ -97,7 +99,7 @@ impl Cluster {
                 command.arg(folder);
             }
         }
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
+        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
             command.env_remove(name);
         }
         command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
@@ -259,4 +261,9 @@ impl Drop for Cluster {
         assert!(in_order, "SIGTERM did not end the master within {STOP:?}\n{log}");
         assert!(left.is_empty(), "processes survived their master: {left:?}\n{log}");
     }
+}
+
+/// What is tested: this build, or what `HATCHERY_BINARY` names, for measurements.
+fn binary() -> OsString {
+    env::var_os("HATCHERY_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_hatchery").into())
 }
