@@ -1,6 +1,7 @@
 //! The command line: one file per verb, and the children's hidden ones.
 
 mod build;
+mod cgroup;
 mod check;
 mod home;
 mod options;

@@ -26,7 +26,9 @@ use tokio::{
 
 use super::{
     crash::Who,
-    exit, heartbeat,
+    exit, groups,
+    groups::Capped,
+    heartbeat,
     reason::{MAX_REASON, cut},
     witness::Witness,
 };
@@ -153,6 +155,8 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
+    // It runs nothing of the guest's before its first frame, which comes below.
+    let group = groups::put(&boot, process.id());
     let options = link::Options {
         queue: limits.queue_size.saturating_mul(QUEUES),
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
@@ -172,7 +176,10 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let reason = exit::reason(end.status);
+        let out_of_memory = group.as_ref().and_then(Capped::out_of_memory).filter(|_| !end.killed);
+        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
+        // Its folder goes before the app may end.
+        drop(group);
         witness.exited(&reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });

@@ -18,6 +18,7 @@ mod compile;
 mod crash;
 mod exit;
 mod front;
+mod groups;
 mod handoff;
 mod heartbeat;
 mod listeners;

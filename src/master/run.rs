@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     app::{self, Demand, Lines, Spec, Started},
     bind::bind_all,
-    crash,
+    crash, groups,
     listeners::MAX_HELD,
     pids::Pids,
     release::{Release, compile_all},
@@ -37,6 +37,8 @@ pub struct Options {
     pub status: Option<mpsc::Receiver<StatusRequest>>,
     /// Reads the apps anew, for a reload.
     pub reload: Load,
+    /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The limit of open files where nobody has set one.
@@ -67,6 +69,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         USUAL_FDS
     });
     let max_held = share(fds, options.apps.len());
+    // Until the last child is gone.
+    let _groups = groups::open(options.cgroup.as_deref()).await?;
     crash::keep_in(&options.home);
     let listeners = bind_all(&options.apps)?;
     let codes = tokio::select! {
