@@ -155,8 +155,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
-    // It runs nothing of the guest's before its first frame, which comes below.
-    let group = groups::put(&boot, process.id());
+    let putting = groups::put(&boot, process.id());
     let options = link::Options {
         queue: limits.queue_size.saturating_mul(QUEUES),
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
@@ -168,10 +167,12 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let kill = Arc::new(Notify::new());
     let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
-    let writing = tokio::spawn(writer.run());
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
+        // Before its first frame: until then it runs nothing of the guest's.
+        let group = putting.await;
+        let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;
         writing.abort();
         beating.abort();

@@ -5,13 +5,17 @@
 //! first frame. Without a tree there are no groups, and `RLIMIT_DATA` is the only backstop.
 
 use std::{
+    io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::time::sleep;
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use crate::{
     ipc::message::Boot,
@@ -26,6 +30,9 @@ use crate::{
 /// die with it, but not in the same moment.
 const SWEEPS: usize = 20;
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a child waits for its group.
+const PUT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The tree that is open.
 static TREE: Mutex<Weak<Tree>> = Mutex::new(Weak::new());
@@ -93,19 +100,30 @@ impl Capped {
     }
 }
 
-/// Makes a child's group and puts it in, where there is a tree. One that could not be made is told in
-/// the log: the child has its own cap too.
-pub(super) fn put(boot: &Boot, os_pid: Option<u32>) -> Option<Capped> {
-    let tree = TREE.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-    let (app, process) = (&boot.app, &boot.process);
-    let name = format!("{}-{}-{}", app.name, process.role, process.pid);
-    let bytes = app.process_memory(process.role, machine_memory());
-    let made = tree.group(&name, bytes).and_then(|group| {
-        group.add(os_pid.unwrap_or_default())?;
-        Ok(Capped { group, bytes })
-    });
-    made.inspect_err(|error| {
-        tracing::warn!(app = app.name, pid = %process.pid, "goes on without a cgroup of its own: {error}");
-    })
-    .ok()
+/// Makes a child's group and puts it in, where there is a tree. To be waited for before the child is
+/// reaped, since until then its pid is nobody else's, and before its first frame. A group that could not
+/// be made is told in the log: the child has its own cap too.
+///
+/// On a thread of its own, since the kernel takes 10 to 80 ms to move a process, and now and then more.
+pub(super) fn put(boot: &Boot, os_pid: Option<u32>) -> impl Future<Output = Option<Capped>> + Send + use<> {
+    let tree = TREE.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+    let (app, pid) = (boot.app.name.clone(), boot.process.pid);
+    let name = format!("{app}-{}-{pid}", boot.process.role);
+    let bytes = boot.app.process_memory(boot.process.role, machine_memory());
+    async move {
+        let (tree, os_pid) = (tree?, os_pid?);
+        let putting = spawn_blocking(move || {
+            let group = tree.group(&name, bytes)?;
+            group.add(os_pid)?;
+            io::Result::Ok(Capped { group, bytes })
+        });
+        let failure = match timeout(PUT_TIMEOUT, putting).await {
+            Ok(Ok(Ok(capped))) => return Some(capped),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(broken)) => broken.to_string(),
+            Err(_) => format!("it took more than {}", humantime::format_duration(PUT_TIMEOUT)),
+        };
+        tracing::warn!(app, %pid, "goes on without a cgroup of its own: {failure}");
+        None
+    }
 }
