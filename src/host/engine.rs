@@ -105,26 +105,17 @@ const KEEP_RESIDENT: usize = 128 * 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::sys::limits::page;
-
-    /// Private memory that was asked for, in bytes.
-    fn data() -> u64 {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmData:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
-    }
+    use crate::sys::{limits::page, usage::data};
 
     #[test]
     fn a_pool_reserves_what_is_said() {
         const INSTANCES: u32 = 1000;
         // Other tests take and give memory meanwhile.
         const SLACK: u64 = 1 << 30;
-        let before = data();
+        let before = data().unwrap();
         let engine = Engine::new(Purpose::Pool { instances: INSTANCES, memory: 1 << 20 }).unwrap();
-        let took = data().saturating_sub(before);
+        let took = data().unwrap().saturating_sub(before);
         let said = pool_reserve(INSTANCES, page());
         assert!(took.abs_diff(said) < SLACK, "took {took}, said {said}");
         drop(engine);

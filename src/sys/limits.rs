@@ -29,6 +29,14 @@ pub fn cap_data(bytes: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?)
 }
 
+/// What [`cap_data`] has set, in bytes.
+///
+/// # Errors
+/// The system's own.
+pub fn data_cap() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_DATA)?.0)
+}
+
 /// What the machine has of memory, in bytes; all there could be where the system doesn't say.
 #[must_use]
 pub fn machine_memory() -> u64 {

@@ -13,12 +13,16 @@ use tokio::time::{Interval, interval};
 
 use super::connection::Connections;
 use crate::{
+    cluster::Role,
     manifest::{App, Recycle},
-    sys::usage,
+    sys::{limits, usage},
 };
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// A process may come near its `process-memory` again at once. That must not mean one after the other.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How far a bound may move, to either side.
 const JITTER: f64 = 0.1;
@@ -36,6 +40,11 @@ impl Wearing {
         let recycle =
             app.worker.as_ref().map(|worker| worker.recycle).filter(|one| *one != Recycle::default());
         let bounds = recycle.map(|recycle| Bounds::new(&recycle, fastrand::f64()));
+        let taken = most_taken(app);
+        let bounds = match bounds {
+            None if taken.is_none() => None,
+            bounds => Some(Bounds { taken, ..bounds.unwrap_or_default() }),
+        };
         Self { bounds, since: Instant::now(), look: interval(LOOK) }
     }
 
@@ -48,6 +57,7 @@ impl Wearing {
                 requests: connections.requests(),
                 age: self.since.elapsed(),
                 memory: usage::resident().unwrap_or_default(),
+                taken: usage::data().unwrap_or_default(),
             };
             if let Some(reason) = bounds.reached(&wear) {
                 self.bounds = None;
@@ -55,6 +65,16 @@ impl Wearing {
             }
         }
     }
+}
+
+/// What a pool may take before there is no more room for one instance. A slot of it keeps what its last
+/// instance grew to, as the kernel counts: once the cap was reached, new instances would find less for
+/// ever, though all others are gone.
+fn most_taken(app: &App) -> Option<u64> {
+    app.worker.as_ref().filter(|worker| worker.pooled() > 0)?;
+    let whole = app.process_memory(Role::Worker, limits::machine_memory());
+    let room = (app.limits.memory as u64).min(whole / 4);
+    Some(limits::data_cap().ok()?.saturating_sub(room))
 }
 
 /// What a worker has behind it.
@@ -66,14 +86,17 @@ pub(super) struct Wear {
     pub(super) age: Duration,
     /// Resident, in bytes.
     pub(super) memory: u64,
+    /// Asked for, used or not, in bytes.
+    pub(super) taken: u64,
 }
 
 /// One worker's bounds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     requests: Option<u64>,
     age: Option<Duration>,
     memory: Option<u64>,
+    taken: Option<u64>,
 }
 
 impl Bounds {
@@ -85,12 +108,13 @@ impl Bounds {
             requests: recycle.requests.map(|requests| moved(requests).max(1)),
             age: recycle.age.map(|age| age.mul_f64(factor)),
             memory: recycle.memory.map(moved),
+            taken: None,
         }
     }
 
     /// Why it should go, if it should.
     pub(super) fn reached(&self, wear: &Wear) -> Option<String> {
-        let Wear { requests, age, memory } = *wear;
+        let Wear { requests, age, memory, taken } = *wear;
         if self.requests.is_some_and(|bound| requests >= bound) {
             return Some(format!("has served {requests} requests (`recycle.requests`)"));
         }
@@ -100,6 +124,9 @@ impl Bounds {
         }
         if self.memory.is_some_and(|bound| memory >= bound) {
             return Some(format!("takes {} (`recycle.memory`)", bytesize::ByteSize::b(memory)));
+        }
+        if age >= SETTLED && self.taken.is_some_and(|bound| taken > bound) {
+            return Some("has no more room for instances (`process-memory`)".to_owned());
         }
         None
     }
@@ -145,9 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_at_its_end_goes_but_not_at_once() {
+        let bounds = Bounds { taken: Some(100), ..Bounds::default() };
+        let wear = |age, taken| Wear { age: Duration::from_secs(age), taken, ..Wear::default() };
+        for (age, taken, goes) in [(9, 100, false), (9, 101, true), (1, 101, false), (2, 101, true)] {
+            assert_eq!(bounds.reached(&wear(age, taken)).is_some(), goes, "{age} {taken}");
+        }
+    }
+
+    #[test]
     fn without_bounds_it_stays() {
         let bounds = Bounds::new(&Recycle::default(), 0.5);
-        let wear = Wear { requests: u64::MAX, age: Duration::MAX, memory: u64::MAX };
+        let wear = Wear { requests: u64::MAX, age: Duration::MAX, memory: u64::MAX, taken: u64::MAX };
         assert_eq!(bounds.reached(&wear), None);
     }
 }
