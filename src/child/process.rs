@@ -7,13 +7,13 @@ use anyhow::{Context as _, bail};
 use super::{Cluster, Inbox};
 use crate::{
     cluster::Role,
+    host::pool_reserve,
     ipc::{
         blackbox::BlackBox,
         link,
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    manifest::{InstanceMode, PROCESS_HEADROOM},
     sys::{inherit, limits, name, parent},
 };
 
@@ -52,9 +52,7 @@ impl Child {
         let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
         let blackbox = Arc::new(BlackBox::open(blackbox)?);
         log::also_to(&blackbox);
-        if let Some(cap) = memory_cap(&boot) {
-            limits::cap_data(cap).context("cannot cap this process's memory")?;
-        }
+        limits::cap_data(memory_cap(&boot)).context("cannot cap this process's memory")?;
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
@@ -85,13 +83,12 @@ impl Child {
     }
 }
 
-/// A backstop behind the limit of its instance.
-fn memory_cap(boot: &Boot) -> Option<u64> {
+/// `process-memory`, and what a worker's pool reserves on top: the kernel counts it, used or not.
+fn memory_cap(boot: &Boot) -> u64 {
     let (app, role) = (&boot.app, boot.process.role);
-    let per_request = app.worker.as_ref().is_some_and(|worker| worker.instance == InstanceMode::PerRequest);
-    let default = (role == Role::Agent || !per_request)
-        .then(|| (app.limits.memory as u64).saturating_add(PROCESS_HEADROOM));
-    app.limits.process_memory.or(default)
+    let worker = app.worker.as_ref().filter(|_| role == Role::Worker);
+    let reserve = worker.map_or(0, |worker| pool_reserve(worker.pooled(), limits::page()));
+    app.process_memory(role, limits::machine_memory()).saturating_add(reserve)
 }
 
 /// The exit code of a child that has said why it can't start.

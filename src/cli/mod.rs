@@ -2,6 +2,7 @@
 
 mod archive;
 mod build;
+mod cgroup;
 mod check;
 mod deploy;
 mod follow;

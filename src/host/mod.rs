@@ -40,7 +40,7 @@ mod wasi;
 pub use body::ResponseBody;
 pub use clock::Computing;
 pub use compile::{Native, compile};
-pub use engine::{Engine, Purpose};
+pub use engine::{Engine, Purpose, pool_reserve};
 pub use gate::Requests;
 pub use guest::{Guest, Wasi};
 pub use handle::{Busy, Handle};

@@ -38,5 +38,6 @@ pub use load_all::{MAX_APPS, clash, load_all};
 pub use outbound::{InvalidOutboundHost, OutboundHost};
 pub use overrides::{DevWith, Overrides};
 pub use quantity::Bounds;
+pub(crate) use quantity::show_size;
 pub use read::MAX_MANIFEST_BYTES;
 pub use schedule::{MIN_INTERVAL, Overlap, RunOn, Schedule, Trigger};

@@ -26,7 +26,9 @@ use tokio::{
 
 use super::{
     crash::Who,
-    exit, heartbeat,
+    exit, groups,
+    groups::Capped,
+    heartbeat,
     reason::{MAX_REASON, cut},
     witness::Witness,
 };
@@ -153,6 +155,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
+    let putting = groups::put(&boot, process.id());
     let options = link::Options {
         queue: limits.queue_size.saturating_mul(QUEUES),
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
@@ -164,15 +167,21 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let kill = Arc::new(Notify::new());
     let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
-    let writing = tokio::spawn(writer.run());
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
+        // Before its first frame: until then it runs nothing of the guest's.
+        let group = putting.await;
+        let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let reason = witness.exited(exit::reason(end.status), in_order, end.killed);
+        let out_of_memory = group.as_ref().and_then(Capped::out_of_memory).filter(|_| !end.killed);
+        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
+        // Its folder goes before the app may end.
+        drop(group);
+        let reason = witness.exited(reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
     Ok(child)

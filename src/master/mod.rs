@@ -21,6 +21,7 @@ mod crash;
 mod deploy;
 mod exit;
 mod front;
+mod groups;
 mod handoff;
 mod heartbeat;
 mod listeners;

@@ -17,13 +17,17 @@ use tokio::{
 
 use super::connection::Connections;
 use crate::{
+    cluster::Role,
     host::Handle,
     manifest::{App, Recycle},
-    sys::usage,
+    sys::{limits, usage},
 };
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// A process may come near its `process-memory` again at once. That must not mean one after the other.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// How far a bound may move, to either side.
 const JITTER: f64 = 0.1;
@@ -40,6 +44,7 @@ impl Wearing {
     /// From now on. The handles are those of `resident`, where there is such an instance.
     pub(super) fn new(app: &App, resident: Option<Handle>) -> Self {
         let bounds = app.worker.as_ref().map(|worker| Bounds::new(&worker.recycle, fastrand::f64()));
+        let bounds = bounds.map(|bounds| Bounds { taken: most_taken(app), ..bounds });
         Self { bounds, since: Instant::now(), look: interval(LOOK), handles: resident.map(Handles::of) }
     }
 
@@ -57,6 +62,7 @@ impl Wearing {
                 age: self.since.elapsed(),
                 memory: memory.unwrap_or_default(),
                 handles: self.handles.as_ref().map_or(0, |handles| handles.last as u64),
+                taken: usage::data().unwrap_or_default(),
             };
             if let Some(reason) = bounds.reached(&wear) {
                 self.bounds = None;
@@ -98,6 +104,14 @@ async fn counted(handles: &mut Option<Handles>) {
     *last = count.await.unwrap_or(0);
     *entries = guest.entries();
     *counting = None;
+/// What a pool may take before there is no more room for one instance. A slot of it keeps what its last
+/// instance grew to, as the kernel counts: once the cap was reached, new instances would find less for
+/// ever, though all others are gone.
+fn most_taken(app: &App) -> Option<u64> {
+    app.worker.as_ref().filter(|worker| worker.pooled() > 0)?;
+    let whole = app.process_memory(Role::Worker, limits::machine_memory());
+    let room = (app.limits.memory as u64).min(whole / 4);
+    Some(limits::data_cap().ok()?.saturating_sub(room))
 }
 
 /// What a worker has behind it.
@@ -111,6 +125,8 @@ pub(super) struct Wear {
     pub(super) memory: u64,
     /// Held by its resident instance.
     pub(super) handles: u64,
+    /// Asked for, used or not, in bytes.
+    pub(super) taken: u64,
 }
 
 /// One worker's bounds.
@@ -120,6 +136,7 @@ pub(super) struct Bounds {
     age: Option<Duration>,
     memory: Option<u64>,
     handles: u64,
+    taken: Option<u64>,
 }
 
 impl Bounds {
@@ -132,12 +149,13 @@ impl Bounds {
             age: recycle.age.map(|age| age.mul_f64(factor)),
             memory: recycle.memory.map(moved),
             handles: moved(u64::from(recycle.handles)),
+            taken: None,
         }
     }
 
     /// Why it should go, if it should.
     pub(super) fn reached(&self, wear: &Wear) -> Option<String> {
-        let Wear { requests, age, memory, handles } = *wear;
+        let Wear { requests, age, memory, handles, taken } = *wear;
         if self.requests.is_some_and(|bound| requests >= bound) {
             return Some(format!("has served {requests} requests (`recycle.requests`)"));
         }
@@ -150,6 +168,9 @@ impl Bounds {
         }
         if handles >= self.handles {
             return Some(format!("holds {handles} handles (`recycle.handles`)"));
+        }
+        if age >= SETTLED && self.taken.is_some_and(|bound| taken > bound) {
+            return Some("has no more room for instances (`process-memory`)".to_owned());
         }
         None
     }
@@ -207,12 +228,22 @@ mod tests {
 
     #[test]
     fn by_default_only_handles_count() {
-        let wear = Wear { requests: u64::MAX, age: Duration::MAX, memory: u64::MAX, handles: 0 };
+        let wear =
+            Wear { requests: u64::MAX, age: Duration::MAX, memory: u64::MAX, handles: 0, taken: u64::MAX };
         for random in [0.0, 1.0] {
             let bounds = Bounds::new(&Recycle::default(), random);
             assert_eq!(bounds.reached(&wear), None);
             // Before its guest traps.
             assert!(bounds.reached(&Wear { handles: MAX_HANDLES as u64 * 2 / 3, ..wear }).is_some());
+        }
+    }
+
+    #[test]
+    fn a_pool_at_its_end_goes_but_not_at_once() {
+        let bounds = Bounds { taken: Some(100), ..Bounds::new(&Recycle::default(), 0.5) };
+        let wear = |age, taken| Wear { age: Duration::from_secs(age), taken, ..Wear::default() };
+        for (age, taken, goes) in [(9, 100, false), (9, 101, true), (1, 101, false), (2, 101, true)] {
+            assert_eq!(bounds.reached(&wear(age, taken)).is_some(), goes, "{age} {taken}");
         }
     }
 }

@@ -178,9 +178,7 @@ fn purpose(worker: &Worker, memory: usize) -> Purpose {
     match worker.instance {
         InstanceMode::Resident => Purpose::Resident,
         InstanceMode::PerRequest => {
-            // One more for the resident instance, where there is one.
-            let instances = u32::try_from(worker.concurrency.get()).unwrap_or(u32::MAX).saturating_add(1);
-            Purpose::Pool { instances, memory: memory.min(LARGEST_POOLED) }
+            Purpose::Pool { instances: worker.pooled(), memory: memory.min(LARGEST_POOLED) }
         }
     }
 }

@@ -9,6 +9,7 @@
 mod balance;
 mod cache;
 mod capabilities;
+mod cgroup;
 mod cli;
 mod crash;
 mod hang;
