@@ -34,4 +34,6 @@ mod witness;
 pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
-pub use status::{AppStatus, ProcessStatus, SlotStatus, StatusRequest};
+pub use status::{
+    AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, StatusRequest, Traffic,
+};
