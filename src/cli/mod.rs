@@ -23,6 +23,7 @@ mod rollback;
 mod run;
 mod scale;
 mod start;
+mod status;
 mod stop;
 mod store;
 mod undeploy;
@@ -74,6 +75,7 @@ enum Verb {
     History(history::History),
     Undeploy(undeploy::Undeploy),
     Reload(reload::Reload),
+    Status(status::Status),
     Scale(scale::Scale),
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
@@ -138,6 +140,7 @@ impl Cli {
                 Verb::History(history) => history.execute().await,
                 Verb::Undeploy(undeploy) => undeploy.execute().await,
                 Verb::Reload(reload) => reload.execute().await,
+                Verb::Status(status) => status.execute().await,
                 Verb::Scale(scale) => scale.execute().await,
                 Verb::Pack(pack) => pack.execute().await,
                 Verb::Inspect(inspect) => inspect.execute(),

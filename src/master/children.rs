@@ -37,11 +37,14 @@ use crate::{
     ipc::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
+        counters::{self, Snapshot},
         link::{self, Reader, SendError, Sender},
         message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
-        inherit::{BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
+        inherit::{
+            BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+        },
         spawn::{Spawn, spawn},
     },
 };
@@ -102,12 +105,24 @@ pub(crate) struct Child {
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
     killed: bool,
+    since: Instant,
+    counters: counters::Reader,
 }
 
 impl Child {
     /// The operating system's pid.
     pub(crate) fn os_pid(&self) -> u32 {
         self.os_pid.unwrap_or_default()
+    }
+
+    /// Since it was spawned.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// What it counts, as of now.
+    pub(crate) fn counts(&self) -> Snapshot {
+        self.counters.snapshot()
     }
 
     /// Is it being killed? What it still sends is of no interest.
@@ -141,6 +156,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let (heartbeat, their_heartbeat) = link::pair()?;
     let blackbox = blackbox::create()?;
     let their_blackbox = blackbox.try_clone()?;
+    let (counters, their_counters) = counters::create()?;
     let fds: Vec<(OwnedFd, RawFd)> = [
         (Some(theirs), CONTROL_FD),
         (code, COMPONENT_FD),
@@ -148,6 +164,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         (listener, LISTENER_FD),
         (Some(their_heartbeat), HEARTBEAT_FD),
         (Some(their_blackbox), BLACKBOX_FD),
+        (Some(their_counters), COUNTERS_FD),
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
@@ -165,7 +182,14 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
-    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
+    let child = Child {
+        os_pid: process.id(),
+        sender,
+        kill: Arc::clone(&kill),
+        killed: false,
+        since: Instant::now(),
+        counters,
+    };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));

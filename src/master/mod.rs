@@ -43,4 +43,4 @@ pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, serve};
-pub use status::{AppStatus, ProcessStatus, SlotStatus};
+pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

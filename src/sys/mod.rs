@@ -6,6 +6,7 @@
 
 pub mod acceptor;
 pub mod cgroup;
+pub mod clock;
 pub mod daemon;
 pub mod fd_socket;
 pub mod inherit;
