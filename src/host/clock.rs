@@ -16,6 +16,8 @@ use std::{
 use tokio::sync::Notify;
 use wasmtime::EngineWeak;
 
+use crate::sys::clock::thread_cpu;
+
 /// Ticks without a guest after which the thread goes to sleep.
 const IDLE_TICKS: u32 = 10;
 
@@ -58,7 +60,7 @@ impl Clock {
 
     /// Counts for one store.
     pub(super) fn spin(&self) -> Spin {
-        Spin::new(self.0.computing.clone())
+        Spin::new(self.0.computing.clone(), self.0.tick)
     }
 
     /// Says whether any store of this clock computes for long.
@@ -74,11 +76,6 @@ impl Clock {
             self.0.thread.unpark();
         }
         Running(&self.0)
-    }
-
-    /// How many ticks make up `limit`; at least one.
-    pub(super) fn ticks(&self, limit: Duration) -> u32 {
-        ticks(limit, self.0.tick)
     }
 }
 
@@ -121,14 +118,21 @@ fn turn(engine: &EngineWeak, tick: Duration, state: &(Arc<AtomicBool>, Arc<Atomi
     }
 }
 
-/// Counts the ticks that a guest computes without an await. Shared between the store's epoch
-/// callback, which counts, and whoever drives the store.
+/// Counts for how long a guest computes without an await: in ticks, which others feel; and in CPU time,
+/// which is its own, since on a busy machine it may get little of each tick. Shared between the store's
+/// epoch callback, which counts, and whoever drives the store.
 #[derive(Clone)]
 pub(super) struct Spin(Arc<Count>);
 
 struct Count {
     ticks: AtomicU32,
     interrupted: AtomicBool,
+    /// The CPU time since the last await, up to the last tick; in nanoseconds, as the next.
+    spent: AtomicU64,
+    /// The thread's CPU time when the guest went on after a tick.
+    resumed: AtomicU64,
+    /// What is counted for the first tick, of which the beginning is not known.
+    first: u64,
     computing: Computing,
 }
 
@@ -148,9 +152,10 @@ impl Drop for Count {
 }
 
 impl Spin {
-    fn new(computing: Computing) -> Self {
+    fn new(computing: Computing, tick: Duration) -> Self {
+        let (spent, resumed) = Default::default();
         let (ticks, interrupted) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self(Arc::new(Count { ticks, interrupted, computing }))
+        Self(Arc::new(Count { ticks, interrupted, spent, resumed, first: nanos(tick), computing }))
     }
 
     /// The guest has given way.
@@ -161,7 +166,9 @@ impl Spin {
     /// The store is polled. Where it was not a tick that ended the poll before, the guest awaited
     /// something: a WASI 0.2 guest that blocks in a call of the host shows itself in no other way.
     pub(super) fn polled(&self) {
-        if !self.0.interrupted.swap(false, Relaxed) {
+        if self.0.interrupted.swap(false, Relaxed) {
+            self.0.resumed.store(nanos(thread_cpu()), Relaxed);
+        } else {
             self.reset();
         }
     }
@@ -173,15 +180,27 @@ impl Spin {
         }
     }
 
-    /// One more tick; the sum so far.
-    pub(super) fn tick(&self) -> u32 {
-        self.0.interrupted.store(true, Relaxed);
-        let ticks = self.0.ticks.fetch_add(1, Relaxed) + 1;
-        if ticks == self.0.computing.0.long {
-            self.0.computing.one_more();
+    /// One more tick. Gives the CPU time that the guest has had since it last awaited.
+    pub(super) fn tick(&self) -> Duration {
+        let count = &*self.0;
+        count.interrupted.store(true, Relaxed);
+        let ticks = count.ticks.fetch_add(1, Relaxed) + 1;
+        if ticks == count.computing.0.long {
+            count.computing.one_more();
         }
-        ticks
+        let spent = if ticks == 1 {
+            count.first
+        } else {
+            let slice = nanos(thread_cpu()).saturating_sub(count.resumed.load(Relaxed));
+            count.spent.load(Relaxed).saturating_add(slice)
+        };
+        count.spent.store(spent, Relaxed);
+        Duration::from_nanos(spent)
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Says whether guests compute for so long, 50 ms without an await, that other processes are better
@@ -234,27 +253,44 @@ impl Computing {
 mod tests {
     use super::*;
 
+    const TICK: Duration = Duration::from_millis(10);
+
     #[test]
-    fn ticks_add_up_until_the_guest_awaits() {
-        let spin = Spin::new(Computing::new(5));
+    fn cpu_time_adds_up_until_the_guest_awaits() {
+        let spin = Spin::new(Computing::new(5), TICK);
+        let compute = || {
+            let begun = thread_cpu();
+            while thread_cpu() - begun < TICK {}
+        };
         spin.polled();
-        assert_eq!((spin.tick(), spin.tick()), (1, 2));
-        // The tick ended that poll.
+        assert_eq!(spin.tick(), TICK);
+        for ticks in 2..5 {
+            // What the thread does while the guest waits for its turn is not the guest's.
+            compute();
+            // The tick ended that poll.
+            spin.polled();
+            compute();
+            let spent = spin.tick();
+            assert!(spent >= ticks * TICK && spent < (ticks + 2) * TICK, "{spent:?} after {ticks} ticks");
+            spin.gave_way();
+        }
+        // Time in which the machine does something else does not count.
         spin.polled();
-        assert_eq!(spin.tick(), 3);
-        spin.gave_way();
-        assert_eq!(spin.tick(), 4);
+        let before = spin.tick();
+        spin.polled();
+        thread::sleep(3 * TICK);
+        assert!(spin.tick() - before < TICK);
         spin.polled();
         // Something else did.
         spin.gave_way();
         spin.polled();
-        assert_eq!(spin.tick(), 1);
+        assert_eq!(spin.tick(), TICK);
     }
 
     #[tokio::test]
     async fn it_is_over_when_the_last_one_that_computes_gives_way() {
         let computing = Computing::new(2);
-        let (one, other) = (Spin::new(computing.clone()), Spin::new(computing.clone()));
+        let (one, other) = (Spin::new(computing.clone(), TICK), Spin::new(computing.clone(), TICK));
         computing.over().await;
         let mut over = std::pin::pin!(computing.over());
         one.tick();

@@ -64,10 +64,9 @@ pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow:
     let mut store = Store::new(&engine.wasmtime, state);
     store.set_max_component_handles(MAX_HANDLES);
     store.limiter(|state| &mut state.limiter);
-    let limit = engine.clock.ticks(settings.cpu_limit);
     let cpu_limit = settings.cpu_limit;
     store.epoch_deadline_callback(move |_| {
-        if spin.tick() > limit {
+        if spin.tick() > cpu_limit {
             return Err(CpuLimit(cpu_limit).into());
         }
         // Tokio's own, since it lets timers and sockets have their turn before this guest's next; with
