@@ -7,6 +7,8 @@
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10).
 
 mod balance;
+mod bundle;
+mod bundle_hostile;
 mod cache;
 mod capabilities;
 mod cgroup;
