@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -120,7 +120,7 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Arc<Ans
         let (answer, seen) = (answer.clone(), seen.clone());
         async move {
             let (parts, body) = request.into_parts();
-            let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
             seen.lock().unwrap().push(Request::from_parts(parts.clone(), body));
             Ok::<_, Infallible>(answer(&parts))
         }
