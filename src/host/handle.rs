@@ -84,7 +84,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Has no call ended for so long? Only of use where it is known that some are under way.
+    /// Has no request ended for so long (of an instance that takes one call at a time: no call)? Only of
+    /// use where it is known that some are under way.
     #[must_use]
     pub fn is_stuck(&self, timeout: Duration) -> bool {
         self.progress.last().elapsed() >= timeout
@@ -110,6 +111,12 @@ impl Handle {
     /// holds back all else.
     pub fn give_up(&self) {
         self.given_up.notify_one();
+    }
+
+    /// Has the guest as many requests as it may, and do others wait for their turn?
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.gate.has_waiting()
     }
 }
 

@@ -125,6 +125,7 @@ impl Resident {
                 loop {
                     match running.poll_next_unpin(cx) {
                         Poll::Ready(Some(ended)) => {
+                            let before = in_guest;
                             match ended {
                                 Ok(Kind::Request) => in_guest -= 1,
                                 Ok(Kind::Job) => {}
@@ -132,7 +133,10 @@ impl Resident {
                                 Ok(Kind::Look) => continue,
                                 Err(trap) => return Poll::Ready(Err(trap)),
                             }
-                            progress.made();
+                            // Jobs do not wait for requests that do not end, and say nothing of them.
+                            if serial || in_guest < before {
+                                progress.made();
+                            }
                             continue;
                         }
                         Poll::Ready(None) | Poll::Pending => {}

@@ -171,13 +171,18 @@ impl Service {
     fn late(&self, version: Version, upload: Option<&Upload>) -> Response {
         let limit = humantime::format_duration(self.options.timeout);
         tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
-        if self.options.serial {
+        // What the guest does not end keeps its place in it, also when its client has its answer.
+        if self.options.serial || self.has_waiting() {
             self.unstick();
         }
         if upload.is_some_and(Upload::is_awaited) {
             return body_failed(version, BodyFailure::TooSlow);
         }
         plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
+    }
+
+    fn has_waiting(&self) -> bool {
+        matches!(&self.options.handler, Handler::Resident(handle) if handle.has_waiting())
     }
 
     /// Requests are under way and others wait: an instance in which none has ended for so long has to

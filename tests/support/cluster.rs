@@ -14,6 +14,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
@@ -144,6 +145,16 @@ impl Cluster {
         self.folder.path().join("home")
     }
 
+    /// An app's crash reports, the oldest first.
+    pub(crate) fn reports(&self, app: &str) -> Vec<(PathBuf, Value)> {
+        let folder = self.home().join("apps").join(app).join("crashes");
+        let files = fs::read_dir(folder).map(|files| files.flatten().map(|file| file.path()).collect());
+        let mut files: Vec<PathBuf> = files.unwrap_or_default();
+        files.sort_unstable();
+        let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).ok()?).ok();
+        files.into_iter().filter_map(|file| Some((file.clone(), read(&file)?))).collect()
+    }
+
     /// Where an app listens, from its ready line.
     pub(crate) fn addr_of(&self, app: &str) -> SocketAddr {
         let lines = self.stdout.with(&format!("ready app={app} addr="));
@@ -210,6 +221,11 @@ impl Cluster {
             *titles.entry(process.title).or_default() += 1;
         }
         titles
+    }
+
+    /// The CPU time that those which live have spent, in ticks of 10 ms.
+    pub(crate) fn spent(&self) -> u64 {
+        self.processes().iter().map(OsProcess::spent).sum()
     }
 
     fn child(&self) -> &Child {
