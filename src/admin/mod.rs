@@ -26,7 +26,7 @@ use std::{net::SocketAddr, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{Client, Events, NotRunning};
+pub use client::{Body, Client, Events, NotRunning};
 
 use crate::{cluster::Role, home::Record, master::AppStatus};
 

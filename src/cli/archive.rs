@@ -50,7 +50,7 @@ pub(super) async fn pulled(
     let reference: Reference = reference.parse()?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let options = Options {
-        transport: if plain_http { Transport::Plain } else { Transport::Tls },
+        transport: if plain_http { Transport::PlainHttp } else { Transport::Tls },
         ..Options::default()
     };
     let to = Destination::Folder(folder.path().to_owned());

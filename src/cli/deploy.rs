@@ -8,18 +8,16 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
 use http::Method;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::{
     archive,
     follow::{Follow, Show, Until},
     home::Home,
+    options::AppName,
 };
-use crate::{
-    admin::{self, Bundle, Canary, Client},
-    manifest::is_app_name,
-};
+use crate::admin::{self, Bundle, Canary, Client};
 
 /// Deploy an app: the new version takes over when it is ready, and no request is lost
 ///
@@ -34,7 +32,7 @@ pub(super) struct Deploy {
     what: String,
     /// The app's name, instead of its manifest's
     #[arg(long, value_name = "NAME")]
-    app: Option<String>,
+    app: Option<AppName>,
     /// Give it only so many percent of the new connections at first, and go back if it is worse
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=99))]
     canary: Option<u8>,
@@ -73,15 +71,7 @@ impl Deploy {
         // Before anything is built for it.
         client.get::<admin::Status>("/v1/status").await?;
         let bundle = self.bundle(&client).await?;
-        let app = match &self.app {
-            Some(app) => app.clone(),
-            None => bundle.name.clone(),
-        };
-        if !is_app_name(&app) {
-            bail!(
-                "{app:?} can't be an app's name: 1 to 64 of `a` to `z`, `0` to `9` and `-`, beginning with a letter"
-            );
-        }
+        let app = self.app.as_ref().map_or_else(|| bundle.name.clone(), |app| app.as_ref().to_owned());
         let canary = self.canary.map(|percent| Canary { percent, seconds: self.time.as_secs().max(1) });
         let deploy = admin::Deploy { bundle: bundle.digest, canary, allow_downgrade: self.allow_downgrade };
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/deploy"), &deploy).await?;

@@ -1,6 +1,6 @@
 //! `hatchery history`: what was done with an app.
 
-use super::{follow::short, home::Home};
+use super::{follow::short, home::Home, options::AppName};
 use crate::admin::{self, Client};
 
 /// Show what was deployed as an app: when, by whom, which bundle, and how it ended
@@ -8,7 +8,7 @@ use crate::admin::{self, Client};
 pub(super) struct History {
     /// The app
     #[arg(value_name = "APP")]
-    app: String,
+    app: AppName,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -19,7 +19,7 @@ pub(super) struct History {
 impl History {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let client = Client::new(self.home.open()?);
-        let history: admin::History = client.get(&format!("/v1/apps/{}/history", self.app)).await?;
+        let history: admin::History = client.get(&format!("/v1/apps/{}/history", self.app.as_ref())).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&history)?);
             return Ok(());

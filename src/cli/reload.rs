@@ -5,6 +5,7 @@ use http::Method;
 use super::{
     follow::{Follow, Show, Until},
     home::Home,
+    options::AppName,
 };
 use crate::admin::{Client, Status};
 
@@ -15,7 +16,7 @@ use crate::admin::{Client, Status};
 pub(super) struct Reload {
     /// The app [default: all, one after another]
     #[arg(value_name = "APP")]
-    app: Option<String>,
+    app: Option<AppName>,
     /// Events as lines of JSON
     #[arg(long)]
     json: bool,
@@ -27,7 +28,7 @@ impl Reload {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let client = Client::new(self.home.open()?);
         let apps = match self.app {
-            Some(app) => vec![app],
+            Some(app) => vec![app.as_ref().to_owned()],
             None => client.get::<Status>("/v1/status").await?.apps.into_iter().map(|app| app.name).collect(),
         };
         for app in &apps {

@@ -5,6 +5,7 @@ use http::Method;
 use super::{
     follow::{Follow, Show, Until},
     home::Home,
+    options::AppName,
 };
 use crate::admin::{self, Client};
 
@@ -15,7 +16,7 @@ use crate::admin::{self, Client};
 pub(super) struct Rollback {
     /// The app
     #[arg(value_name = "APP")]
-    app: String,
+    app: AppName,
     /// A bundle that was deployed as this app once, or enough of its digest [default: the last one]
     #[arg(value_name = "DIGEST")]
     bundle: Option<String>,
@@ -29,7 +30,7 @@ pub(super) struct Rollback {
 impl Rollback {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let client = Client::new(self.home.open()?);
-        let (app, body) = (self.app.as_str(), admin::Rollback { bundle: self.bundle });
+        let (app, body) = (self.app.as_ref(), admin::Rollback { bundle: self.bundle });
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/rollback"), &body).await?;
         Follow { what: "rollback", app, show: Show::json(self.json), until: Until::Done }.run(events).await
     }

@@ -7,6 +7,7 @@ use http::Method;
 use super::{
     follow::{Follow, Show, Until},
     home::Home,
+    options::AppName,
 };
 use crate::admin::{self, Client};
 
@@ -17,7 +18,7 @@ use crate::admin::{self, Client};
 pub(super) struct Scale {
     /// The app
     #[arg(value_name = "APP")]
-    app: String,
+    app: AppName,
     /// How many workers
     #[arg(value_name = "N")]
     workers: NonZeroU32,
@@ -31,7 +32,7 @@ pub(super) struct Scale {
 impl Scale {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let client = Client::new(self.home.open()?);
-        let (app, body) = (self.app.as_str(), admin::Scale { workers: self.workers });
+        let (app, body) = (self.app.as_ref(), admin::Scale { workers: self.workers });
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/scale"), &body).await?;
         Follow { what: "scale", app, show: Show::json(self.json), until: Until::Done }.run(events).await
     }

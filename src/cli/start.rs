@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use super::{deploy, home::Home as HomeOption, home_of};
 use crate::{
     admin::Client,
-    home::{Home, Lock, holder},
+    home::{Home, Lock, holder, lasting_holder},
     master::{Lifetime, SERVING, serve},
     sys::daemon,
 };
@@ -117,7 +117,7 @@ async fn stop_if_empty(home: &Home) {
 
 /// Starts it, shows its lines until it closes its stdout, and gives how many apps failed.
 fn in_background(home: &Home) -> anyhow::Result<usize> {
-    if let Some(pid) = holder(home)? {
+    if let Some(pid) = lasting_holder(home)? {
         bail!(
             "a hatchery with pid {pid} runs already with the home {}; `hatchery deploy` gives it another app",
             home.folder().display()

@@ -5,6 +5,7 @@ use http::Method;
 use super::{
     follow::{Follow, Show, Until},
     home::Home,
+    options::AppName,
 };
 use crate::admin::Client;
 
@@ -15,7 +16,7 @@ use crate::admin::Client;
 pub(super) struct Undeploy {
     /// The app
     #[arg(value_name = "APP")]
-    app: String,
+    app: AppName,
     /// Events as lines of JSON
     #[arg(long)]
     json: bool,
@@ -26,7 +27,7 @@ pub(super) struct Undeploy {
 impl Undeploy {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let client = Client::new(self.home.open()?);
-        let (app, nothing) = (self.app.as_str(), serde_json::json!({}));
+        let (app, nothing) = (self.app.as_ref(), serde_json::json!({}));
         let events = client.follow(Method::DELETE, &format!("/v1/apps/{app}"), &nothing).await?;
         Follow { what: "undeploy", app, show: Show::json(self.json), until: Until::Done }.run(events).await
     }

@@ -4,11 +4,19 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 
 use super::Home;
+
+/// How long a master that is being killed may still have it.
+pub const LAST_MOMENTS: Duration = Duration::from_millis(500);
+
+/// How often is looked meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The most bytes of a pid.
 const MAX_PID: u64 = 20;
@@ -20,13 +28,13 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes it for this process.
+    /// Takes it for this process. May wait for [`LAST_MOMENTS`].
     ///
     /// # Errors
     /// Another master has it; its pid is named.
     pub fn take(home: &Home) -> anyhow::Result<Self> {
         let mut file = open(home)?;
-        match file.try_lock() {
+        match patiently(|| file.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = read(&mut file).map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
@@ -43,6 +51,28 @@ impl Lock {
         writeln!(file, "{}", std::process::id()).context("cannot write to the home's lock")?;
         Ok(Self { _file: file })
     }
+}
+
+/// Tries again for a moment.
+fn patiently(lock: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LAST_MOMENTS => sleep(PAUSE),
+            done => return done,
+        }
+    }
+}
+
+/// The OS pid of the master of this home, where there is one, and not only its last moments.
+///
+/// # Errors
+/// The home can't be read.
+pub fn lasting_holder(home: &Home) -> anyhow::Result<Option<u32>> {
+    let file = open(home)?;
+    let _ = patiently(|| file.try_lock_shared());
+    drop(file);
+    holder(home)
 }
 
 /// The OS pid of the master of this home, where there is one.

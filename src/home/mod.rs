@@ -30,7 +30,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub use lock::{Lock, holder};
+pub use lock::{LAST_MOMENTS, Lock, holder, lasting_holder};
 pub use record::{Deployed, Entry, MAX_HISTORY, Record};
 pub use settings::{KEEP, Settings};
 pub use write::Prepared;

@@ -38,7 +38,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut stream = UnixStream::from(control);
     stream.set_nonblocking(false)?;
     let mut request = vec![];
-    stream.by_ref().take(MAX_REQUEST as u64).read_to_end(&mut request)?;
+    (&stream).take(MAX_REQUEST as u64).read_to_end(&mut request)?;
     let request: StoreRequest = postcard::from_bytes(&request)?;
     let reply: StoreReply = answer(&request).map_err(|error| format!("{error:#}"));
     let mut packet = postcard::to_stdvec(&reply)?;

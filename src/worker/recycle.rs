@@ -104,6 +104,8 @@ async fn counted(handles: &mut Option<Handles>) {
     *last = count.await.unwrap_or(0);
     *entries = guest.entries();
     *counting = None;
+}
+
 /// What a pool may take before there is no more room for one instance. A slot of it keeps what its last
 /// instance grew to, as the kernel counts: once the cap was reached, new instances would find less for
 /// ever, though all others are gone.

@@ -21,7 +21,10 @@ fn deploys() -> u64 {
 /// Two versions on one address, which differ in what `/env` says.
 fn version(number: u32, listen: &str) -> App {
     let keys = format!("workers = 2\nlisten = \"{listen}\"\nenvironment = {{ COLOUR = \"{number}\" }}");
-    App::new("probe").version(&format!("0.{number}.0")).worker(Guest::ProbeP3, &keys).agent(Guest::ProbeP3, "")
+    App::new("probe")
+        .version(&format!("0.{number}.0"))
+        .worker(Guest::ProbeP3, &keys)
+        .agent(Guest::ProbeP3, "")
 }
 
 async fn colour(addr: std::net::SocketAddr) -> String {
@@ -35,7 +38,8 @@ async fn under_load_no_request_is_lost() {
     let first = service.write(&version(1, "127.0.0.1:0"));
     service.start(&[&first]).await;
     let addr = service.addr_of("probe").await;
-    let [one, two] = [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
     service.ok(&["deploy", &one]).await;
     service.ok(&["deploy", &two]).await;
     service.ok(&["store", "prune", "--keep", "1"]).await;
@@ -83,7 +87,8 @@ async fn back_and_forth() {
     let first = service.write(&version(1, "127.0.0.1:0"));
     service.start(&[&first]).await;
     let addr = service.addr_of("probe").await;
-    let [one, two] = [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
     service.ok(&["deploy", &one]).await;
     service.ok(&["deploy", &two]).await;
     assert_eq!(colour(addr).await, "2");
@@ -97,7 +102,8 @@ async fn back_and_forth() {
     let history = service.ok(&["history", "probe", "--json"]).await;
     let history: Value = serde_json::from_str(&history).unwrap();
     let entries = history["history"].as_array().unwrap();
-    let ends: Vec<_> = entries.iter().map(|entry| (entry["action"].as_str(), entry["failure"].is_null())).collect();
+    let ends: Vec<_> =
+        entries.iter().map(|entry| (entry["action"].as_str(), entry["failure"].is_null())).collect();
     let expected = ["deploy", "deploy", "deploy", "rollback", "rollback"].map(|action| (Some(action), true));
     assert_eq!(ends[..5], expected);
     assert_eq!(ends[5], (Some("deploy"), false));

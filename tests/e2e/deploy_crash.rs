@@ -60,8 +60,15 @@ async fn wherever_it_breaks_off_one_version_is_whole() {
         }
         let reply = get(service.addr_of("probe").await, "/env").await;
         let found: usize = reply.json::<Value>()["VERSION"].as_str().unwrap().parse().unwrap();
-        assert!(found == serves || found == number, "{point}: {found} serves, and neither {serves} nor {number}");
-        if found == number { new += 1 } else { old += 1 }
+        assert!(
+            found == serves || found == number,
+            "{point}: {found} serves, and neither {serves} nor {number}"
+        );
+        if found == number {
+            new += 1
+        } else {
+            old += 1
+        }
         serves = found;
         assert!(service.ok(&["store", "verify"]).await.contains("verified"), "{point}");
     }

@@ -54,11 +54,6 @@ impl Service {
         self.folder.path().join("home")
     }
 
-    /// A place for files of the test.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Writes an app, and gives its folder as an argument.
     pub(crate) fn write(&self, app: &App) -> String {
         self.write_to(&app.name, app)
@@ -180,7 +175,12 @@ impl Drop for Service {
         if !thread::panicking() {
             assert!(left.is_empty(), "still there at the end: {left:?}\n{}", self.log());
         } else {
-            eprintln!("the log of the service:\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!(
+                "the end of the service's log:\n{}",
+                lines[lines.len().saturating_sub(30)..].join("\n")
+            );
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     cluster::Pid,
     ipc::counters::Snapshot,
+    manifest::Worker,
     master::{
         bind::bind,
         children::ChildEvent,
@@ -309,15 +310,17 @@ impl Generations {
     fn front_for(&self, release: &Release) -> anyhow::Result<Arc<Front>> {
         let name = &release.app.name;
         let before = self.serving.release.app.worker.as_ref();
+        // One that asked for any port has one by now.
+        let address = self.serving.front.address();
+        let is_there =
+            |before: &Worker, after: &Worker| before.listen == after.listen || address == Some(after.listen);
         let options = match (before, &release.app.worker) {
             (_, None) => None,
-            (Some(before), Some(after))
-                if (before.listen, before.balance) == (after.listen, after.balance) =>
-            {
+            (Some(before), Some(after)) if is_there(before, after) && before.balance == after.balance => {
                 return Ok(Arc::clone(&self.serving.front));
             }
             (before, Some(after)) => {
-                let same = before.is_some_and(|before| before.listen == after.listen);
+                let same = before.is_some_and(|before| is_there(before, after));
                 let kept = if same { self.serving.front.listener().ok().flatten() } else { None };
                 let listener = kept.map_or_else(|| bind(name, after), Ok)?;
                 Some(front::Options {

@@ -121,14 +121,15 @@ impl Deployer {
     /// How everything is.
     pub(super) async fn status(&self) -> admin::Status {
         let apps: Vec<AppStatus> = self.apps().status().await;
-        let failed = self.failed().iter();
-        let failed = failed.map(|(name, reason)| FailedApp { name: name.clone(), reason: reason.clone() });
+        let shown =
+            |(name, reason): (&String, &String)| FailedApp { name: name.clone(), reason: reason.clone() };
+        let failed = self.failed().iter().map(shown).collect();
         admin::Status {
             hatchery: env!("CARGO_PKG_VERSION").to_owned(),
             os_pid: std::process::id(),
             home: self.home().folder().display().to_string(),
             apps,
-            failed: failed.collect(),
+            failed,
         }
     }
 
