@@ -46,6 +46,8 @@
 //! | module | what it owns | imports no role |
 //! |---|---|---|
 //! | [`cli`] | the command line, one file per verb | |
+//! | [`admin`] | the words of the admin socket, and its client | |
+//! | [`home`] | where a master keeps what it must not forget | x |
 //! | [`manifest`] | `hatchery.toml` to a checked [`manifest::App`] | x |
 //! | [`cluster`] | the words that all share: processes, actions, targets, errors | x |
 //! | [`ipc`] | the protocols between the master and its children, and their links | x |
@@ -54,6 +56,7 @@
 //! | [`agent`] | schedules | |
 //! | [`worker`] | connections and requests | |
 //! | [`compiler`] | the compiler child | |
+//! | [`storekeeper`] | the child that looks at bundles | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
 //! | [`bundle`] | apps as archives: packing, unpacking, signatures | x |
@@ -61,19 +64,22 @@
 //! | [`oci`] | bundles to and from registries, for the command line | x |
 //! | [`sys`] | the operating system: the only place with `nix` and `unsafe` | x |
 
+pub mod admin;
 pub mod agent;
 pub mod bundle;
 pub mod child;
 pub mod cli;
 pub mod cluster;
 pub mod compiler;
+pub mod home;
 pub mod host;
 pub mod ipc;
 pub mod log;
 pub mod manifest;
 pub mod master;
-pub mod store;
 pub mod oci;
+pub mod store;
+pub mod storekeeper;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
 pub mod worker;

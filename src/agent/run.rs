@@ -22,7 +22,10 @@ const NO_REQUESTS: Requests = Requests { concurrency: 0, queued: 0 };
 pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut child = Child::connect(Role::Agent, master).await?;
     match start(&mut child).await {
-        Ok(guest) => serve(child, guest).await,
+        Ok(guest) => {
+            let how = serve(&mut child, guest).await;
+            child.ended(how).await
+        }
         Err(error) => child.failed(&error).await,
     }
 }
@@ -37,7 +40,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Option<(Instance, Handle)>> 
     Ok(Some((instance, handle)))
 }
 
-async fn serve(mut child: Child, guest: Option<(Instance, Handle)>) -> anyhow::Result<()> {
+async fn serve(child: &mut Child, guest: Option<(Instance, Handle)>) -> anyhow::Result<()> {
     let (instance, handle) = guest.unzip();
     let mut instance = tokio::spawn(async move {
         match instance {

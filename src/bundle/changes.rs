@@ -152,7 +152,7 @@ fn flatten(key: &str, value: &Value, found: &mut BTreeMap<String, String>) {
             }
         }
         Value::Array(values) if values.is_empty() => return,
-        Value::Array(values) => values.iter().map(|value| text(value)).collect::<Vec<_>>().join(", "),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
         Value::Number(number) if key.ends_with("memory") || key.ends_with("size") => number
             .as_u64()
             .map_or_else(|| number.to_string(), |bytes| ByteSize(bytes).display().iec().to_string()),

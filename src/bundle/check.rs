@@ -43,18 +43,20 @@ pub(super) fn check(index: &Index, limits: &Limits) -> Result<(), Error> {
         let what = format!("the bundle with {} unpacked", size(sum));
         return Err(Error::limit(what, size(limits.bytes)));
     }
-    let paths: Vec<&str> = index.files.iter().map(|file| file.path.as_str()).collect();
-    ascending(&paths)?;
-    ascending(&index.folders.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let files: Vec<&str> = index.files.iter().map(|file| file.path.as_str()).collect();
+    let folders: Vec<&str> = index.folders.iter().map(String::as_str).collect();
+    for entry in files.iter().chain(&folders) {
+        path(entry, limits)?;
+        header::header(entry, 0)?;
+    }
+    ascending(&files)?;
+    ascending(&folders)?;
     let mut taken = Taken { by_folded: HashMap::new(), limits };
-    for file in paths {
-        path(file, limits)?;
-        header::header(file, 0)?;
+    for file in files {
         taken.take(file, Kind::File)?;
     }
     // From the end, so that a folder comes after those below it, which imply it.
-    for folder in index.folders.iter().rev() {
-        path(folder, limits)?;
+    for folder in folders.into_iter().rev() {
         taken.take(folder, Kind::Folder)?;
     }
     if !index.files.iter().any(|file| file.path == MANIFEST) {

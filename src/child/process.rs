@@ -7,13 +7,14 @@ use anyhow::{Context as _, bail};
 use super::{Cluster, Inbox};
 use crate::{
     cluster::Role,
+    host::pool_reserve,
     ipc::{
         blackbox::BlackBox,
+        counters::Counters,
         link,
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    manifest::{InstanceMode, PROCESS_HEADROOM},
     sys::{inherit, limits, name, parent},
 };
 
@@ -27,6 +28,8 @@ pub struct Child {
     pub inbox: Inbox,
     /// What the master has when this process is gone.
     pub blackbox: Arc<BlackBox>,
+    /// What the master shows of this process.
+    pub counters: Arc<Counters>,
 }
 
 impl Child {
@@ -52,20 +55,29 @@ impl Child {
         let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
         let blackbox = Arc::new(BlackBox::open(blackbox)?);
         log::also_to(&blackbox);
-        if let Some(cap) = memory_cap(&boot) {
-            limits::cap_data(cap).context("cannot cap this process's memory")?;
-        }
+        let counters = inherit::take(inherit::COUNTERS_FD).context("no counters were handed over")?;
+        let counters = Arc::new(Counters::open(counters)?);
+        limits::cap_data(memory_cap(&boot)).context("cannot cap this process's memory")?;
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
-        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone()));
+        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone()));
         let inbox = Inbox::new(reader, cluster.clone());
-        Ok(Self { boot, cluster, inbox, blackbox })
+        Ok(Self { boot, cluster, inbox, blackbox, counters })
     }
 
     /// The guest's start has returned.
     pub fn ready(&self) {
         self.cluster.tell(&ToMaster::Ready);
+    }
+
+    /// Passes on how its life ended. Where that was a failure, the master hears why.
+    pub async fn ended(&self, how: anyhow::Result<()>) -> anyhow::Result<()> {
+        if let Err(error) = &how {
+            self.cluster.tell(&ToMaster::Ends { reason: format!("{error:#}") });
+            self.cluster.flushed().await;
+        }
+        how
     }
 
     /// It can't start. The process ends here, silently: the master says why, once.
@@ -76,13 +88,12 @@ impl Child {
     }
 }
 
-/// A backstop behind the limit of its instance.
-fn memory_cap(boot: &Boot) -> Option<u64> {
+/// `process-memory`, and what a worker's pool reserves on top: the kernel counts it, used or not.
+fn memory_cap(boot: &Boot) -> u64 {
     let (app, role) = (&boot.app, boot.process.role);
-    let per_request = app.worker.as_ref().is_some_and(|worker| worker.instance == InstanceMode::PerRequest);
-    let default = (role == Role::Agent || !per_request)
-        .then(|| (app.limits.memory as u64).saturating_add(PROCESS_HEADROOM));
-    app.limits.process_memory.or(default)
+    let worker = app.worker.as_ref().filter(|_| role == Role::Worker);
+    let reserve = worker.map_or(0, |worker| pool_reserve(worker.pooled(), limits::page()));
+    app.process_memory(role, limits::machine_memory()).saturating_add(reserve)
 }
 
 /// The exit code of a child that has said why it can't start.

@@ -56,7 +56,7 @@ impl Check {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let overrides = Overrides { dev_with: manifest::DevWith::Ignore, ..Overrides::default() };
         let apps = manifest::load_all(&self.paths, &overrides)?;
-        let cache = self.home.open()?.join("cache");
+        let cache = self.home.open()?.cache();
         let mut checked = Vec::new();
         for app in apps {
             let mut components = Vec::new();

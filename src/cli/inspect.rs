@@ -113,7 +113,7 @@ impl Shown<'_> {
             (None, _) => writeln!(out, "not signed")?,
             (Some(key), "trusted") => writeln!(out, "signed by key {key}, which is trusted")?,
             (Some(key), _) => {
-                writeln!(out, "signed by key {key}, not verified; name it with --trust KEY.pub")?
+                writeln!(out, "signed by key {key}, not verified; name it with --trust KEY.pub")?;
             }
         }
         writeln!(out, "files")?;

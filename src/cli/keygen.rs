@@ -53,7 +53,8 @@ impl Keygen {
             let _ = fs::remove_file(&self.output);
             return Err(error);
         }
-        println!("key id={} public={public} file={}", public.id(), self.output.display());
+        let (id, file) = (public.id(), self.output.display());
+        writeln!(io::stdout(), "key id={id} public={public} file={file}")?;
         Ok(())
     }
 }

@@ -1,23 +1,39 @@
 //! The command line: one file per verb, and the children's hidden ones.
 
+mod archive;
 mod build;
+mod cgroup;
 mod check;
+mod deploy;
+mod follow;
+mod history;
 mod home;
+mod home_of;
 mod inspect;
 mod keygen;
 mod options;
 mod pack;
+mod pieces;
+mod progress;
 mod pull;
 mod push;
 mod registry;
+mod reload;
+mod rollback;
 mod run;
+mod scale;
+mod start;
+mod status;
+mod stop;
+mod store;
+mod undeploy;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, compiler, log, worker};
+use crate::{agent, compiler, log, storekeeper, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -41,7 +57,9 @@ Examples:
   hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
   hatchery run app --workers 4 --listen 127.0.0.1:0
   hatchery check app                             is the manifest right, and the component?
-  hatchery build app                             run the manifest's build commands
+  hatchery start                                 as a service; what was deployed comes back
+  hatchery deploy app                            the new version takes over, no request is lost
+  hatchery rollback app                          and back again
   hatchery pack app --sign release.key           an app as one file; inspect shows such a file";
 
 #[derive(Debug, Subcommand)]
@@ -49,11 +67,22 @@ enum Verb {
     Run(run::Run),
     Check(check::Check),
     Build(build::Build),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Restart(stop::Restart),
+    Deploy(deploy::Deploy),
+    Rollback(rollback::Rollback),
+    History(history::History),
+    Undeploy(undeploy::Undeploy),
+    Reload(reload::Reload),
+    Status(status::Status),
+    Scale(scale::Scale),
     Pack(pack::Pack),
     Inspect(inspect::Inspect),
     Keygen(keygen::Keygen),
     Push(push::Push),
     Pull(pull::Pull),
+    Store(store::Store),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -69,11 +98,19 @@ enum Verb {
     Compiler {
         master: i32,
     },
+    /// A storekeeper, started by the master
+    #[command(hide = true)]
+    Storekeeper {
+        master: i32,
+    },
 }
 
 impl Verb {
     fn is_child(&self) -> bool {
-        matches!(self, Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. })
+        matches!(
+            self,
+            Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. } | Self::Storekeeper { .. }
+        )
     }
 }
 
@@ -95,14 +132,26 @@ impl Cli {
                 Verb::Run(run) => run.execute().await,
                 Verb::Check(check) => check.execute().await,
                 Verb::Build(build) => build.execute().await,
+                Verb::Start(start) => start.execute().await,
+                Verb::Stop(stop) => stop.execute().await,
+                Verb::Restart(restart) => restart.execute().await,
+                Verb::Deploy(deploy) => deploy.execute().await,
+                Verb::Rollback(rollback) => rollback.execute().await,
+                Verb::History(history) => history.execute().await,
+                Verb::Undeploy(undeploy) => undeploy.execute().await,
+                Verb::Reload(reload) => reload.execute().await,
+                Verb::Status(status) => status.execute().await,
+                Verb::Scale(scale) => scale.execute().await,
                 Verb::Pack(pack) => pack.execute().await,
                 Verb::Inspect(inspect) => inspect.execute(),
                 Verb::Keygen(keygen) => keygen.execute(),
                 Verb::Push(push) => push.execute().await,
                 Verb::Pull(pull) => pull.execute().await,
+                Verb::Store(store) => store.execute().await,
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
+                Verb::Storekeeper { master } => storekeeper::run(master).await,
             }
         });
         // A guest's blocking call into the file system must not hold up the end.

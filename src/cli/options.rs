@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, str::FromStr};
 
+use crate::manifest::is_app_name;
+
 /// `[APP=]ADDR` of `--listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listen {
@@ -19,6 +21,29 @@ impl FromStr for Listen {
         };
         let addr = addr.parse().map_err(|_| format!("{addr:?} is not an address such as 127.0.0.1:8080"))?;
         Ok(Self { app, addr })
+    }
+}
+
+/// The name of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AppName(String);
+
+impl FromStr for AppName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if is_app_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("an app's name is 1 to 64 of `a` to `z`, `0` to `9` and `-`, beginning with a letter"
+                .to_owned())
+        }
+    }
+}
+
+impl AsRef<str> for AppName {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 

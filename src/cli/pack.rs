@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{self, Seek as _},
+    io::{self, Seek as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -71,10 +71,11 @@ impl Pack {
         let bytes = file.as_file().metadata().with_context(cannot)?.len();
         file.persist(&output).with_context(cannot)?;
         let (name, version, digest) = (&plan.index.name, &plan.index.version, unpacked.digest);
-        println!(
+        writeln!(
+            io::stdout(),
             "packed app={name} version={version} digest={digest} bytes={bytes} file={}",
             output.display()
-        );
+        )?;
         Ok(())
     }
 }

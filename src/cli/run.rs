@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use futures::FutureExt as _;
 
-use super::{build, home::Home, options::Listen};
+use super::{build, cgroup::Cgroup, home::Home, options::Listen};
 use crate::manifest::{self, App, Balance, DevWith, Overrides};
 
 /// Start apps and serve until Ctrl-C
@@ -22,6 +22,8 @@ pub(super) struct Run {
     changes: Changes,
     #[command(flatten)]
     home: Home,
+    #[command(flatten)]
+    cgroup: Cgroup,
 }
 
 const EXAMPLES: &str = "\
@@ -56,12 +58,13 @@ impl Run {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let apps = load(&paths, &overrides).await?;
-        let home = self.home.open()?;
+        let home = self.home.open()?.folder().to_owned();
+        let cgroup = self.cgroup.folder();
         let reload = Box::new(move || {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        crate::master::run(crate::master::Options { apps, home, reload }).await
+        crate::master::run(crate::master::Options { apps, home, reload, cgroup }).await
     }
 }
 

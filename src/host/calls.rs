@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut as _, component::Accessor};
 
 use super::{
     Failure, IncomingRequest, Job, Messenger, Reply, Response,
     guest::{Exports, Http, Version},
+    handles,
     http::{self, InFlight},
     store::State,
 };
@@ -107,6 +108,9 @@ impl Calls {
                 let result =
                     result.unwrap_or_else(|| Err("the component exports no task".to_owned())).map_err(cut);
                 let _ = reply.send((begun.elapsed(), result));
+            }
+            Job::CountHandles { reply } => {
+                let _ = reply.send(accessor.with(|mut store| handles::count(store.as_context_mut())));
             }
             Job::Stop => {
                 call!(self.exports.lifecycle, accessor, call_stop());

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
 use super::{Engine, Guest, Wasi};
-use crate::sys::{memfd, native::load_component};
+use crate::sys::{memfd, native::load_component, point};
 
 /// The largest component, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
@@ -59,6 +59,7 @@ pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Nat
     let wasm = read(file)?;
     let digest = hex(&Sha256::digest(&wasm));
     let entry = Entry::new(engine, cache, &digest);
+    point::reach("compile-begun");
     let (component, code, cached) = match entry.load(engine) {
         Some((component, code)) => (component, code, true),
         None => {
@@ -69,6 +70,7 @@ pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Nat
             if let Err(error) = entry.store(&code) {
                 tracing::warn!("cannot write to the compile cache in {}: {error:#}", cache.display());
             }
+            point::reach("compile-stored");
             (component, memfd::sealed(CODE, &code)?, false)
         }
     };

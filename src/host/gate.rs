@@ -23,6 +23,7 @@ pub(super) struct Gate(Arc<Inner>);
 
 struct Inner {
     limit: usize,
+    concurrency: usize,
     inside: AtomicUsize,
 }
 
@@ -32,7 +33,8 @@ pub(super) struct Pass(Arc<Inner>);
 impl Gate {
     pub(super) fn new(requests: Requests) -> Self {
         let limit = requests.concurrency.saturating_add(requests.queued);
-        Self(Arc::new(Inner { limit, inside: AtomicUsize::new(0) }))
+        let concurrency = requests.concurrency;
+        Self(Arc::new(Inner { limit, concurrency, inside: AtomicUsize::new(0) }))
     }
 
     /// None when it is full.
@@ -40,6 +42,11 @@ impl Gate {
         let room = |inside| (inside < self.0.limit).then_some(inside + 1);
         self.0.inside.fetch_update(Relaxed, Relaxed, room).ok()?;
         Some(Pass(self.0.clone()))
+    }
+
+    /// Are more in hand than the guest may have, so that some wait?
+    pub(super) fn has_waiting(&self) -> bool {
+        self.0.inside.load(Relaxed) > self.0.concurrency
     }
 }
 
@@ -59,6 +66,9 @@ mod tests {
         let mut inside: Vec<_> = std::iter::from_fn(|| gate.enter()).collect();
         assert_eq!(inside.len(), 3);
         inside.pop();
+        assert!(gate.has_waiting());
+        inside.pop();
+        assert!(!gate.has_waiting(), "the guest has the only one");
         assert!(gate.enter().is_some());
     }
 }

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::{
 use super::{
     Engine, Settings,
     bindings::{v02, v03},
-    clock::Spin,
+    clock::{Computing, Spin},
     linker::linker,
     resident::clocked,
     store::{State, store},
@@ -217,6 +217,12 @@ impl Guest {
     #[must_use]
     pub fn wasi(&self) -> Wasi {
         self.wasi
+    }
+
+    /// Says whether its instances in this process, whichever they are, compute for long.
+    #[must_use]
+    pub fn computing(&self) -> Computing {
+        self.engine.clock.computing()
     }
 
     /// A fresh instance in a fresh store, whose computing `spin` counts.

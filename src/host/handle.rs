@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     Failure, IncomingRequest, Job, Requests, Response,
-    clock::Computing,
+    clock::Clock,
     gate::{Gate, Pass},
 };
 
@@ -36,7 +36,7 @@ pub struct Handle {
     gate: Gate,
     progress: Progress,
     given_up: Arc<Notify>,
-    computing: Computing,
+    clock: Clock,
 }
 
 /// The instance's side of a [`Handle`].
@@ -50,7 +50,7 @@ pub(super) struct Queues {
 impl Handle {
     /// Neither queue has a bound of its own: requests are bounded by the gate, messages by the
     /// master's count of what was not yet consumed, questions by their askers.
-    pub(super) fn new(requests: Requests, computing: Computing) -> (Self, Queues) {
+    pub(super) fn new(requests: Requests, clock: Clock) -> (Self, Queues) {
         let (jobs, job_queue) = mpsc::unbounded_channel();
         let (request_sender, request_queue) = mpsc::unbounded_channel();
         let (progress, given_up) = (Progress::default(), Arc::new(Notify::new()));
@@ -61,7 +61,7 @@ impl Handle {
             given_up: given_up.clone(),
         };
         let gate = Gate::new(requests);
-        (Self { jobs, requests: request_sender, gate, progress, given_up, computing }, queues)
+        (Self { jobs, requests: request_sender, gate, progress, given_up, clock }, queues)
     }
 
     /// Queues a job. When the instance has ended for good, the job's reply is dropped.
@@ -84,22 +84,39 @@ impl Handle {
         Ok(())
     }
 
-    /// Has no call ended for so long? Only of use where it is known that some are under way.
+    /// Has no request ended for so long (of an instance that takes one call at a time: no call)? Only of
+    /// use where it is known that some are under way.
     #[must_use]
     pub fn is_stuck(&self, timeout: Duration) -> bool {
         self.progress.last().elapsed() >= timeout
     }
 
-    /// Has the guest been computing for 50 ms without an await? What else it is asked waits meanwhile.
+    /// Asks how many handles the instance holds, for which it has to give way. The answer is dropped
+    /// when the instance ends first.
     #[must_use]
-    pub fn is_computing(&self) -> bool {
-        self.computing.is_long()
+    pub fn count_handles(&self) -> oneshot::Receiver<usize> {
+        let (reply, count) = oneshot::channel();
+        self.send(Job::CountHandles { reply });
+        count
+    }
+
+    /// How often the guests of this process may have run so far. While this stays the same, the
+    /// instance holds what it held.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.clock.entries()
     }
 
     /// Ends the instance that runs now, as if it had trapped: what it waits for does not come, and it
     /// holds back all else.
     pub fn give_up(&self) {
         self.given_up.notify_one();
+    }
+
+    /// Has the guest as many requests as it may, and do others wait for their turn?
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.gate.has_waiting()
     }
 }
 

@@ -55,4 +55,9 @@ pub enum Job {
     },
     /// `lifecycle.stop`; what was begun is finished, and the instance ends.
     Stop,
+    /// No call: how many handles does the instance hold?
+    CountHandles {
+        /// Their number.
+        reply: Reply<usize>,
+    },
 }

@@ -21,6 +21,7 @@ mod engine;
 mod gate;
 mod guest;
 mod handle;
+mod handles;
 mod http;
 mod imports;
 mod jobs;
@@ -37,8 +38,9 @@ mod trap;
 mod wasi;
 
 pub use body::ResponseBody;
+pub use clock::Computing;
 pub use compile::{Native, compile};
-pub use engine::{Engine, Purpose};
+pub use engine::{Engine, Purpose, pool_reserve};
 pub use gate::Requests;
 pub use guest::{Guest, Wasi};
 pub use handle::{Busy, Handle};

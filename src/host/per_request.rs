@@ -15,7 +15,6 @@ use tokio::{
 
 use super::{
     Busy, Failure, Guest, IncomingRequest, Requests, Response, Settings,
-    clock::Spin,
     gate::Gate,
     guest::Live,
     http::{self, InFlight},
@@ -96,7 +95,7 @@ async fn serve(
     request: IncomingRequest,
     reply: Reply,
 ) -> anyhow::Result<()> {
-    let spin = Spin::default();
+    let spin = guest.engine.clock.spin();
     let Live { mut store, http, exports: _ } = match guest.instantiate(settings, &spin).await {
         Ok(live) => live,
         Err(error) => {

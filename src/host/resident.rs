@@ -21,7 +21,7 @@ use wasmtime::{
 use super::{
     Guest, Handle, Job, Requests, Settings, Wasi,
     calls::Calls,
-    clock::{Clock, Computing, Spin},
+    clock::{Clock, Spin},
     guest::Live,
     handle::{Queues, Request},
     http::InFlight,
@@ -57,9 +57,8 @@ impl Resident {
     /// Makes nothing yet: see [`Resident::start`].
     #[must_use]
     pub fn new(guest: Arc<Guest>, settings: Settings, requests: Requests) -> (Self, Handle) {
-        let spin = Spin::default();
-        let computing = Computing::new(&guest.engine.clock, &spin);
-        let (handle, queues) = Handle::new(requests, computing);
+        let spin = guest.engine.clock.spin();
+        let (handle, queues) = Handle::new(requests, guest.engine.clock.clone());
         let concurrency = match guest.wasi() {
             // It can't be entered while a call waits.
             Wasi::P2 => 1,
@@ -126,12 +125,18 @@ impl Resident {
                 loop {
                     match running.poll_next_unpin(cx) {
                         Poll::Ready(Some(ended)) => {
+                            let before = in_guest;
                             match ended {
                                 Ok(Kind::Request) => in_guest -= 1,
                                 Ok(Kind::Job) => {}
+                                // Of the guest it says nothing.
+                                Ok(Kind::Look) => continue,
                                 Err(trap) => return Poll::Ready(Err(trap)),
                             }
-                            progress.made();
+                            // Jobs do not wait for requests that do not end, and say nothing of them.
+                            if serial || in_guest < before {
+                                progress.made();
+                            }
                             continue;
                         }
                         Poll::Ready(None) | Poll::Pending => {}
@@ -209,12 +214,17 @@ enum Call {
 
 enum Kind {
     Job,
+    /// A job that only looks.
+    Look,
     Request,
 }
 
 async fn call(calls: &Calls, accessor: &Accessor<State>, what: Call) -> wasmtime::Result<Kind> {
     match what {
-        Call::Job(job) => calls.run(accessor, job).await.map(|()| Kind::Job),
+        Call::Job(job) => {
+            let kind = if matches!(job, Job::CountHandles { .. }) { Kind::Look } else { Kind::Job };
+            calls.run(accessor, job).await.map(|()| kind)
+        }
         Call::Request(Request { request, reply, pass }) => {
             let _in_hand = pass;
             calls.serve(accessor, request, reply).await.map(|()| Kind::Request)

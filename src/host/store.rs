@@ -7,11 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{Engine, Messenger, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
-use crate::manifest::Capabilities;
-
-/// The most handles of one instance: resources that the host holds for it, calls under way, ends of
-/// streams. Past it the guest traps.
-const MAX_HANDLES: usize = 100_000;
+use crate::manifest::{Capabilities, MAX_HANDLES};
 
 /// What every instance of a guest gets.
 #[derive(Clone)]
@@ -68,10 +64,9 @@ pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow:
     let mut store = Store::new(&engine.wasmtime, state);
     store.set_max_component_handles(MAX_HANDLES);
     store.limiter(|state| &mut state.limiter);
-    let limit = engine.clock.ticks(settings.cpu_limit);
     let cpu_limit = settings.cpu_limit;
     store.epoch_deadline_callback(move |_| {
-        if spin.tick() > limit {
+        if spin.tick() > cpu_limit {
             return Err(CpuLimit(cpu_limit).into());
         }
         // Tokio's own, since it lets timers and sockets have their turn before this guest's next; with

@@ -2,7 +2,7 @@
 //! master keeps when the child is gone, however it went.
 //!
 //! ```text
-//!   | head | REQUESTS slots: used, since (ms, u64), length, text | a ring of LOG bytes |
+//!   | head | REQUESTS slots: used, since (ms of `sys::clock`, u64), length, text | a ring of LOG bytes |
 //!     \-- where the ring's next byte goes (u64)
 //! ```
 //!
@@ -17,12 +17,15 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::shared::{self, Shared};
+use crate::sys::{
+    clock,
+    shared::{self, Shared},
+};
 
 /// The most requests that are noted at once; more are served, but not noted.
 pub const REQUESTS: usize = 64;
@@ -85,7 +88,7 @@ pub fn read(fd: impl AsFd) -> io::Result<Contents> {
 }
 
 fn requests(memory: &Shared) -> Vec<Request> {
-    let now = unix_ms();
+    let now = millis(clock::monotonic());
     let mut requests: Vec<Request> =
         (0..REQUESTS).filter_map(|slot| request(&memory.read(HEAD + slot * SLOT, SLOT), now)).collect();
     requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
@@ -106,9 +109,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_le_bytes).unwrap_or_default()
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The child's side.
@@ -116,6 +118,8 @@ pub struct BlackBox {
     memory: Shared,
     free: Mutex<Vec<usize>>,
     next: AtomicU64,
+    /// The same moment, by this process's clock and by that of all.
+    opened: (Instant, Duration),
 }
 
 impl BlackBox {
@@ -125,18 +129,20 @@ impl BlackBox {
     /// It is not what [`create`] makes.
     pub fn open(fd: impl AsFd) -> io::Result<Self> {
         let free = Mutex::new((0..REQUESTS).rev().collect());
-        Ok(Self { memory: Shared::map(fd, LENGTH)?, free, next: AtomicU64::new(0) })
+        let opened = (Instant::now(), clock::monotonic());
+        Ok(Self { memory: Shared::map(fd, LENGTH)?, free, next: AtomicU64::new(0), opened })
     }
 
     /// Notes a request until the note is dropped. None where as many as may be are noted.
-    pub fn request(&self, method: &str, path: &str) -> Option<Note<'_>> {
+    pub fn request(&self, method: &str, path: &str, now: Instant) -> Option<Note<'_>> {
         let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let mut bytes = [0; SLOT];
         let text = bytes[10..].iter_mut().take(MAX_TEXT);
         let words = method.bytes().chain([b' ']).chain(path.bytes());
         let length = text.zip(words).map(|(to, from)| *to = from).count();
+        let since = self.opened.1 + now.saturating_duration_since(self.opened.0);
         bytes[0] = 1;
-        bytes[1..9].copy_from_slice(&unix_ms().to_le_bytes());
+        bytes[1..9].copy_from_slice(&millis(since).to_le_bytes());
         bytes[9] = u8::try_from(length).unwrap_or(u8::MAX);
         self.memory.write(HEAD + slot * SLOT, &bytes[..10 + length]);
         Some(Note { of: self, slot })
@@ -182,11 +188,12 @@ mod tests {
         let fd = create().unwrap();
         assert_eq!(read(&fd).unwrap(), Contents::default());
         let child = BlackBox::open(&fd).unwrap();
-        let first = child.request("GET", "/first").unwrap();
-        drop(child.request("GET", "/done").unwrap());
-        let second = child.request("POST", &"x".repeat(500)).unwrap();
+        let first = child.request("GET", "/first", Instant::now()).unwrap();
+        drop(child.request("GET", "/done", Instant::now()).unwrap());
+        let second = child.request("POST", &"x".repeat(500), Instant::now()).unwrap();
         child.log(b"one\ntwo\n");
         let left = read(&fd).unwrap();
+        assert!(left.requests.iter().all(|request| request.age_ms < 60_000), "{left:?}");
         let mut requests: Vec<_> = left.requests.iter().map(|request| request.request.as_str()).collect();
         requests.sort_unstable();
         assert_eq!(requests, ["GET /first", &format!("POST {}", "x".repeat(MAX_TEXT - 5))]);
@@ -216,10 +223,10 @@ mod tests {
     fn requests_past_the_bound_are_not_noted() {
         let fd = create().unwrap();
         let child = BlackBox::open(&fd).unwrap();
-        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/")).collect();
+        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/", Instant::now())).collect();
         assert_eq!(notes.len(), REQUESTS);
         drop(notes);
-        assert!(child.request("GET", "/").is_some());
+        assert!(child.request("GET", "/", Instant::now()).is_some());
     }
 
     #[test]

@@ -236,4 +236,9 @@ pub enum ToMaster {
         /// For people, such as `served 10000 requests`.
         reason: String,
     },
+    /// The process can't go on, and will exit: what its exit code does not say.
+    Ends {
+        /// For people, in one line or more.
+        reason: String,
+    },
 }

@@ -3,8 +3,10 @@
 pub mod blackbox;
 pub mod codec;
 pub mod compile;
+pub mod counters;
 pub mod handoff;
 pub mod heartbeat;
 pub mod link;
 pub mod message;
 mod queue;
+pub mod store;

@@ -4,6 +4,7 @@
 //! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
 
 mod printable;
+pub mod rotate;
 mod text;
 
 use std::{
@@ -17,6 +18,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+pub(crate) use self::printable::printable;
 use crate::{cluster::Role, ipc::blackbox::BlackBox};
 
 /// The target of what guests write to standard output.

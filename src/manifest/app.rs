@@ -47,6 +47,24 @@ impl App {
         let worker = self.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
         agent.into_iter().chain(worker)
     }
+
+    /// What a process of this role may take of private memory, in bytes, on a machine that has so many:
+    /// `process-memory`, or its default. A backstop behind the limit of each instance.
+    #[must_use]
+    pub fn process_memory(&self, role: Role, machine: u64) -> u64 {
+        let one = self.limits.memory as u64;
+        let instances = match &self.worker {
+            Some(worker) if role == Role::Worker => worker.pooled(),
+            _ => 0,
+        };
+        let guests = match instances {
+            0 => one,
+            // Requests never come near all that they may take; but one process past the machine's
+            // memory takes the others with it.
+            instances => one.saturating_mul(instances.into()).min(machine),
+        };
+        self.limits.process_memory.unwrap_or(guests.saturating_add(PROCESS_HEADROOM))
+    }
 }
 
 /// The `[worker]` table.
@@ -73,8 +91,22 @@ pub struct Worker {
     pub recycle: Recycle,
 }
 
-/// The `[worker.recycle]` table. Nothing by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Worker {
+    /// How many instances its pool has room for: one for each request at once, and the resident one. 0
+    /// where there is no pool.
+    #[must_use]
+    pub fn pooled(&self) -> u32 {
+        match self.instance {
+            InstanceMode::Resident => 0,
+            InstanceMode::PerRequest => {
+                u32::try_from(self.concurrency.get()).unwrap_or(u32::MAX).saturating_add(1)
+            }
+        }
+    }
+}
+
+/// The `[worker.recycle]` table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recycle {
     /// After so many requests.
     pub requests: Option<u64>,
@@ -82,6 +114,8 @@ pub struct Recycle {
     pub age: Option<Duration>,
     /// When it takes so many bytes of memory.
     pub memory: Option<u64>,
+    /// When its resident instance holds so many handles. Default: a half of [`MAX_HANDLES`].
+    pub handles: u32,
 }
 
 /// The `[agent]` table.
@@ -158,8 +192,11 @@ pub enum InstanceMode {
     PerRequest,
 }
 
-/// What a process may take beside its resident instance's memory, in bytes: queues, connections,
-/// threads, code.
+/// The most handles of one instance: resources that the host holds for it, calls under way, ends of
+/// streams. Past it the guest traps.
+pub const MAX_HANDLES: usize = 100_000;
+
+/// What a process may take beside its instances' memory, in bytes: queues, connections, threads, code.
 pub const PROCESS_HEADROOM: u64 = 512 << 20;
 
 /// The `[limits]` table. Sizes in bytes.
@@ -167,8 +204,8 @@ pub const PROCESS_HEADROOM: u64 = 512 << 20;
 pub struct Limits {
     /// Of one instance, summed over its memories and tables. Default 256 MiB.
     pub memory: usize,
-    /// Of one process's private memory. Default: `memory` and [`PROCESS_HEADROOM`] where instances are
-    /// resident; without a cap where each request has its own, since their sum is `concurrency`'s.
+    /// Of one process's private memory, without what a pool of instances reserves and has not used.
+    /// Default: [`App::process_memory`].
     pub process_memory: Option<u64>,
     /// From a request's headers to the head of its response; also the longest that a question may
     /// take. Default 30 s.
@@ -200,4 +237,57 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// For a client to take some more of what is written to it. Default 60 s.
     pub write_timeout: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+    const MACHINE: u64 = 4096 * MIB;
+
+    fn app(instance: InstanceMode, concurrency: usize, process_memory: Option<u64>) -> App {
+        let component =
+            Component { file: PathBuf::new(), build: None, capabilities: Capabilities::default() };
+        let worker = Worker {
+            component,
+            listen: ([127, 0, 0, 1], 0).into(),
+            workers: NonZeroU32::MIN,
+            balance: Balance::default(),
+            instance,
+            concurrency: NonZeroUsize::new(concurrency).expect("not 0"),
+            queued_requests: 0,
+            connections: NonZeroUsize::MIN,
+            recycle: Recycle::default(),
+        };
+        App {
+            name: "a".to_owned(),
+            version: "1".to_owned(),
+            manifest: PathBuf::new(),
+            folder: PathBuf::new(),
+            worker: Some(worker),
+            agent: None,
+            schedules: vec![],
+            limits: Limits { memory: 256 << 20, process_memory, ..Limits::default() },
+            dev_with: vec![],
+        }
+    }
+
+    #[test]
+    fn process_memory_as_a_table() {
+        use InstanceMode::{PerRequest, Resident};
+        use Role::{Agent, Worker};
+        for (instance, concurrency, set, role, expected) in [
+            (Resident, 1024, None, Worker, 256 + 512),
+            (PerRequest, 1024, None, Agent, 256 + 512),
+            (PerRequest, 3, None, Worker, 4 * 256 + 512),
+            (PerRequest, 1024, None, Worker, 4096 + 512),
+            (PerRequest, usize::MAX, None, Worker, 4096 + 512),
+            (PerRequest, 1024, Some(300 * MIB), Worker, 300),
+            (Resident, 1, Some(300 * MIB), Agent, 300),
+        ] {
+            let found = app(instance, concurrency, set).process_memory(role, MACHINE);
+            assert_eq!(found, expected * MIB, "{instance:?} {concurrency} {set:?} {role}");
+        }
+    }
 }

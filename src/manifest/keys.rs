@@ -67,7 +67,7 @@ impl Table {
                 "build",
                 "recycle",
             ],
-            Self::Recycle => &["requests", "age", "memory"],
+            Self::Recycle => &["requests", "age", "memory", "handles"],
             Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
             Self::Build => &["command", "output"],
             Self::Folder => &["source", "destination", "writable"],

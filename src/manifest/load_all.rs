@@ -182,7 +182,7 @@ fn manifest_of(path: &Path) -> PathBuf {
 }
 
 /// Can't both be listened on? An IPv6 listener on every address takes IPv4's too, as Linux does by default.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+pub fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     let (one, other) = (a.ip().to_canonical(), b.ip().to_canonical());
     let covers = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
     a.port() == b.port() && a.port() != 0 && (one == other || covers(one, other) || covers(other, one))

@@ -24,19 +24,20 @@ mod read;
 mod schedule;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, PROCESS_HEADROOM,
-    Recycle, Worker,
+    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, MAX_HANDLES,
+    PROCESS_HEADROOM, Recycle, Worker,
 };
 pub use check::{
     BODY_SIZE, BODY_TIMEOUT, CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE,
     HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, PROCESS_MEMORY, QUEUE_SIZE, QUEUED_REQUESTS, REQUEST_TIMEOUT,
-    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT,
+    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT, is_app_name,
 };
 pub use error::{ManifestError, ManifestErrors};
 pub use load::{FILE_NAME, load};
-pub use load_all::{MAX_APPS, load_all};
+pub use load_all::{MAX_APPS, clash, load_all};
 pub use outbound::{InvalidOutboundHost, OutboundHost};
 pub use overrides::{DevWith, Overrides};
 pub use quantity::Bounds;
+pub(crate) use quantity::show_size;
 pub use read::MAX_MANIFEST_BYTES;
 pub use schedule::{MIN_INTERVAL, Overlap, RunOn, Schedule, Trigger};

@@ -114,7 +114,7 @@ fn parse_size(key: &str, text: &str) -> Result<u64, Wrong> {
 }
 
 /// As a user may write it too.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string().replace(".0 ", "").replace(' ', "")
 }
 

@@ -56,6 +56,8 @@ struct Line {
     demand: watch::Sender<Demand>,
     status: mpsc::Sender<oneshot::Sender<AppStatus>>,
     reload: mpsc::Sender<Reload>,
+    /// Closed when it is gone.
+    gone: watch::Receiver<()>,
 }
 
 impl Apps {
@@ -98,7 +100,9 @@ impl Apps {
         let (status_to, status) = mpsc::channel(MAX_STATUS_REQUESTS);
         let (reload_to, reload) = mpsc::channel(MAX_RELOADS);
         let (demand_to, demand) = watch::channel(Demand::Run);
-        lines.insert(name.clone(), Line { demand: demand_to, status: status_to, reload: reload_to });
+        let (here, gone) = watch::channel(());
+        let line = Line { demand: demand_to, status: status_to, reload: reload_to, gone };
+        lines.insert(name.clone(), line);
         drop(lines);
         let (pids, max_held) = (self.0.pids.clone(), self.0.max_held);
         let spec = Spec { listener, max_held, pids, seed: seed(), release, steps };
@@ -110,6 +114,7 @@ impl Apps {
                 Err(panic) => Err(anyhow::Error::from(panic).context("an app's loop broke")),
             };
             apps.lines().remove(&name);
+            drop(here);
             let _ = apps.0.ended.send((name, result));
         });
         Ok(())
@@ -142,11 +147,15 @@ impl Apps {
         *self.0.demand.borrow() != Demand::Run
     }
 
-    /// Ends one in order.
-    pub(super) fn stop(&self, name: &str) {
-        if let Some(line) = self.lines().get(name) {
+    /// Ends one in order, and returns when nothing is left of it.
+    pub(super) async fn stop(&self, name: &str) {
+        let Some(mut gone) = self.lines().get(name).map(|line| {
             raise(&line.demand, Demand::Stop);
-        }
+            line.gone.clone()
+        }) else {
+            return;
+        };
+        while gone.changed().await.is_ok() {}
     }
 
     /// How they are, by name, without those that do not say in time.

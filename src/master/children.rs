@@ -26,7 +26,9 @@ use tokio::{
 
 use super::{
     crash::Who,
-    exit, heartbeat,
+    exit, groups,
+    groups::Capped,
+    heartbeat,
     reason::{MAX_REASON, cut},
     witness::Witness,
 };
@@ -35,11 +37,14 @@ use crate::{
     ipc::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
+        counters::{self, Snapshot},
         link::{self, Reader, SendError, Sender},
         message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
-        inherit::{BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
+        inherit::{
+            BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+        },
         spawn::{Spawn, spawn},
     },
 };
@@ -100,12 +105,24 @@ pub(crate) struct Child {
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
     killed: bool,
+    since: Instant,
+    counters: counters::Reader,
 }
 
 impl Child {
     /// The operating system's pid.
     pub(crate) fn os_pid(&self) -> u32 {
         self.os_pid.unwrap_or_default()
+    }
+
+    /// Since it was spawned.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// What it counts, as of now.
+    pub(crate) fn counts(&self) -> Snapshot {
+        self.counters.snapshot()
     }
 
     /// Is it being killed? What it still sends is of no interest.
@@ -139,6 +156,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let (heartbeat, their_heartbeat) = link::pair()?;
     let blackbox = blackbox::create()?;
     let their_blackbox = blackbox.try_clone()?;
+    let (counters, their_counters) = counters::create()?;
     let fds: Vec<(OwnedFd, RawFd)> = [
         (Some(theirs), CONTROL_FD),
         (code, COMPONENT_FD),
@@ -146,6 +164,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         (listener, LISTENER_FD),
         (Some(their_heartbeat), HEARTBEAT_FD),
         (Some(their_blackbox), BLACKBOX_FD),
+        (Some(their_counters), COUNTERS_FD),
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
@@ -153,6 +172,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
+    let putting = groups::put(&boot, process.id());
     let options = link::Options {
         queue: limits.queue_size.saturating_mul(QUEUES),
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
@@ -162,18 +182,30 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
-    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
+    let child = Child {
+        os_pid: process.id(),
+        sender,
+        kill: Arc::clone(&kill),
+        killed: false,
+        since: Instant::now(),
+        counters,
+    };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
-    let writing = tokio::spawn(writer.run());
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
+        // Before its first frame: until then it runs nothing of the guest's.
+        let group = putting.await;
+        let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let reason = exit::reason(end.status);
-        witness.exited(&reason, in_order, end.killed);
+        let out_of_memory = group.as_ref().and_then(Capped::out_of_memory).filter(|_| !end.killed);
+        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
+        // Its folder goes before the app may end.
+        drop(group);
+        let reason = witness.exited(reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
     Ok(child)
@@ -246,6 +278,11 @@ async fn read(
                 cut(&mut reason, MAX_TRAP);
                 requests.truncate(blackbox::REQUESTS);
                 witness.trapped(&reason, requests);
+                None
+            }
+            Ok(Some((ToMaster::Ends { mut reason }, _))) => {
+                cut(&mut reason, MAX_REASON);
+                witness.said(reason);
                 None
             }
             Ok(Some((frame, data))) => manners.check(frame, data),

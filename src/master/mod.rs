@@ -9,6 +9,7 @@
 //!                             children (links, exits)
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
+mod admin;
 mod app;
 mod apps;
 mod arguments;
@@ -17,8 +18,10 @@ mod bind;
 mod children;
 mod compile;
 mod crash;
+mod deploy;
 mod exit;
 mod front;
+mod groups;
 mod handoff;
 mod heartbeat;
 mod listeners;
@@ -28,13 +31,16 @@ mod release;
 mod reload;
 mod router;
 mod run;
+mod serve;
 mod signals;
 mod state;
 mod status;
 mod steps;
+mod store;
 mod witness;
 
 pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
-pub use status::{AppStatus, ProcessStatus, SlotStatus};
+pub use serve::{Lifetime, SERVING, serve};
+pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

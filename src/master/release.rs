@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::available_parallelism,
+    time::Duration,
 };
 
 use anyhow::bail;
@@ -26,6 +27,10 @@ pub(crate) struct Code {
     pub(crate) code: Arc<OwnedFd>,
     /// Of the component that it was made of.
     digest: String,
+    /// It had been compiled before.
+    pub(super) cached: bool,
+    /// How long that took.
+    pub(super) elapsed: Duration,
 }
 
 /// What it was made of.
@@ -121,7 +126,7 @@ pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Cod
             let (wasi, cached, elapsed) = (report.wasi, report.cached, report.elapsed);
             tracing::info!(app, %role, wasi, cached, ?elapsed, exports = report.exports.join(" "), "compiled");
             let (code, digest) = (Arc::new(compiled.code), report.digest);
-            anyhow::Ok((key, Code { code, digest }))
+            anyhow::Ok((key, Code { code, digest, cached, elapsed }))
         })
         .buffer_unordered(at_a_time)
         .try_collect()

@@ -13,7 +13,7 @@ use super::{
     app::Demand,
     apps::{Apps, Ended},
     bind::bind_all,
-    crash,
+    crash, groups,
     release::{Release, compile_all},
     reload::{Load, Reloads},
     signals::Signals,
@@ -29,6 +29,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Reads the apps anew, for a reload.
     pub reload: Load,
+    /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The limit of open files where nobody has set one.
@@ -43,10 +45,12 @@ const USUAL_FDS: u64 = 1024;
 /// An app could not start: its port is taken, its component does not compile, or one of its
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { apps: wanted, home, reload } = options;
+    let Options { apps: wanted, home, reload, cgroup } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
+    // Until the last child is gone.
+    let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
     let listeners = bind_all(&wanted)?;
     let codes = tokio::select! {

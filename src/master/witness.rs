@@ -22,6 +22,7 @@ pub(super) struct Witness {
 #[derive(Default)]
 struct Seen {
     accused: Option<String>,
+    said: Option<String>,
     trap_reported: Option<Instant>,
 }
 
@@ -39,6 +40,11 @@ impl Witness {
         self.seen().accused.get_or_insert_with(|| reason.to_owned());
     }
 
+    /// It is going to end, and says why itself. The first reason counts.
+    pub(super) fn said(&self, reason: String) {
+        self.seen().said.get_or_insert(reason);
+    }
+
     /// Its guest trapped.
     pub(super) fn trapped(&self, reason: &str, requests: Vec<Request>) {
         let mut seen = self.seen();
@@ -52,13 +58,21 @@ impl Witness {
     }
 
     /// It is gone. `killed`: by the master, which had a reason of its own where nobody accused it.
-    pub(super) fn exited(&self, status: &str, in_order: bool, killed: bool) {
-        let reason = match self.seen().accused.take() {
-            Some(accused) => format!("{accused} ({status})"),
-            None if killed || in_order => return,
-            None => status.to_owned(),
+    /// Gives why it ended, with what it said of that itself.
+    pub(super) fn exited(&self, status: String, in_order: bool, killed: bool) -> String {
+        let Seen { accused, said, .. } = std::mem::take(&mut *self.seen());
+        let reason = match said {
+            Some(said) => format!("{said} ({status})"),
+            None => status,
         };
-        crash::report(&self.who, Kind::Exit, &reason, &self.left());
+        match accused {
+            Some(accused) => {
+                crash::report(&self.who, Kind::Exit, &format!("{accused} ({reason})"), &self.left());
+            }
+            None if killed || in_order => {}
+            None => crash::report(&self.who, Kind::Exit, &reason, &self.left()),
+        }
+        reason
     }
 
     fn left(&self) -> Contents {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     bundle::{Archive, Index, Limits, Signer, Trust, verify},
-    sys::sync,
+    sys::{point, sync},
 };
 
 /// What came of adding a bundle.
@@ -43,6 +43,7 @@ impl Store {
     /// The archive is refused, or something can't be written: the store is then as it was.
     pub fn add(&self, archive: impl Read, limits: &Limits, trust: &Trust) -> Result<Added, Error> {
         let archive = Archive::open(archive, limits)?;
+        point::reach("add-opened");
         let signer = verify(&archive.index_bytes, archive.signature.as_deref(), trust)?;
         let _lock = self.lock_shared()?;
         let (digest, signature) = (archive.digest, archive.signature.clone());
@@ -56,18 +57,22 @@ impl Store {
         let make = DirBuilder::new().recursive(true).mode(0o700).create(&tree);
         make.map_err(Error::file("make the folder", &tree))?;
         let unpacked = archive.extract(&tree)?;
+        point::reach("add-extracted");
         write(&bundle.join(INDEX), &unpacked.index_bytes)?;
         if let Some(signature) = &signature {
             write(&bundle.join(SIGNATURE), signature.as_bytes())?;
         }
         sync::file_system(&bundle).map_err(Error::file("sync", &bundle))?;
+        point::reach("add-synced");
 
         let mut linked = Vec::new();
         let links = Links { tree: &tree, spare: &tmp.path().join("link") };
         let done = self.link_blobs(&links, &unpacked.index, &mut linked).and_then(|()| {
             sync::file_system(&bundle).map_err(Error::file("sync", &bundle))?;
+            point::reach("add-linked");
             self.put(&bundle, &place)
         });
+        point::reach("add-put");
         match done {
             Ok(added) => Ok(Added { bundle: Stored::read(&place, digest)?, signer, added }),
             Err(error) => {

@@ -1,8 +1,11 @@
 //! Resource limits: the master's, which its children inherit, and a child's own.
 
-use std::io;
+use std::{fs, io};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
+    unistd::{SysconfVar, sysconf},
+};
 
 /// Raises the limit of open files to what this user may have, and gives that number. Connections
 /// are fds, and the usual soft limit of 1024 is kept low only for programs that use `select`.
@@ -24,6 +27,32 @@ pub fn raise_nofile() -> io::Result<u64> {
 /// The system's own.
 pub fn cap_data(bytes: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?)
+}
+
+/// What [`cap_data`] has set, in bytes.
+///
+/// # Errors
+/// The system's own.
+pub fn data_cap() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_DATA)?.0)
+}
+
+/// What the machine has of memory, in bytes; all there could be where the system doesn't say.
+#[must_use]
+pub fn machine_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024))
+}
+
+/// The size of a page of memory, in bytes.
+#[must_use]
+pub fn page() -> usize {
+    /// Of most machines.
+    const USUAL: usize = 4096;
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|page| usize::try_from(page).ok()).unwrap_or(USUAL)
 }
 
 #[cfg(test)]
@@ -52,6 +81,12 @@ mod tests {
         let child = Command::new("/proc/self/exe").args(test).env("HATCHERY_TEST_CAP", "1").output().unwrap();
         let said = String::from_utf8_lossy(&child.stdout);
         assert!(said.contains("refused true"), "{said}");
+    }
+
+    #[test]
+    fn a_machine_has_some_memory_in_pages() {
+        assert!((1 << 26..1 << 60).contains(&machine_memory()), "{}", machine_memory());
+        assert!(page().is_power_of_two() && page() >= 4096, "{}", page());
     }
 
     #[test]

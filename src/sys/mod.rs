@@ -5,6 +5,9 @@
 //! no protocol and no manifest.
 
 pub mod acceptor;
+pub mod cgroup;
+pub mod clock;
+pub mod daemon;
 pub mod fd_socket;
 pub mod inherit;
 pub mod limits;
@@ -13,6 +16,7 @@ pub mod memfd;
 pub mod name;
 pub mod native;
 pub mod parent;
+pub mod point;
 mod recv_fds;
 pub mod shared;
 pub mod spawn;

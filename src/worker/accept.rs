@@ -1,28 +1,39 @@
 //! How connections reach a worker: handed over by the master, or accepted from a shared listener.
 
 use std::{
+    future::poll_fn,
     io,
     os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::net::{TcpListener, TcpStream};
+use futures::FutureExt as _;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use super::connection::Connections;
 use crate::{
-    host::Handle,
+    host::Computing,
     ipc::handoff::{ConnectionId, FromWorker, MAX_PACKET, ToWorker},
-    manifest::{Balance, Worker},
+    manifest::{Balance, InstanceMode, Worker},
     sys::{fd_socket::FdSocket, inherit},
 };
 
 /// How long a worker pauses when it has no fd left.
 const NO_FD_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a worker whose guests compute leaves a shared listener to others, where each request has an
+/// instance of its own: what comes is answered beside the others, if slowly, and with many requests
+/// it may be that all workers compute all the time.
+const LEFT_TO_OTHERS: Duration = Duration::from_millis(250);
 
 /// The most connections that are still accepted when the worker stops: what a backlog holds.
 const LAST_ACCEPTS: usize = 4096;
@@ -31,8 +42,7 @@ const LAST_ACCEPTS: usize = 4096;
 pub(super) struct Acceptor {
     source: Source,
     most: usize,
-    /// The instance that answers, where there is one for all requests.
-    guest: Option<Handle>,
+    manners: Manners,
 }
 
 enum Source {
@@ -41,8 +51,9 @@ enum Source {
 }
 
 impl Acceptor {
-    /// Takes what the master gave. While `guest` computes for long, other workers are preferred.
-    pub(super) fn inherited(worker: &Worker, guest: Option<Handle>) -> anyhow::Result<Self> {
+    /// Takes what the master gave. While this process's guests compute for long, other workers are
+    /// preferred.
+    pub(super) fn inherited(worker: &Worker, computing: Computing) -> anyhow::Result<Self> {
         let source = match worker.balance {
             Balance::RoundRobin | Balance::LeastConnections => {
                 let socket =
@@ -56,7 +67,8 @@ impl Acceptor {
                 Source::Listener(TcpListener::from_std(listener)?)
             }
         };
-        Ok(Self { source, most: worker.connections.get(), guest })
+        let left_to_others = (worker.instance == InstanceMode::PerRequest).then_some(LEFT_TO_OTHERS);
+        Ok(Self { source, most: worker.connections.get(), manners: Manners { computing, left_to_others } })
     }
 
     /// Takes connections until they end: nothing more comes, or accepting is to stop.
@@ -64,11 +76,20 @@ impl Acceptor {
         let open = Arc::new(AtomicUsize::new(0));
         match self.source {
             Source::Handoff(socket) => {
-                handed_over(&socket, &connections, &open, self.most, self.guest.as_ref()).await
+                handed_over(&socket, &connections, &open, self.most, &self.manners.computing).await
             }
-            Source::Listener(listener) => shared(listener, &connections, &open, self.most).await,
+            Source::Listener(listener) => {
+                shared(listener, &connections, &open, self.most, &self.manners).await
+            }
         }
     }
+}
+
+/// When a worker leaves connections to others: while its guests compute.
+struct Manners {
+    computing: Computing,
+    /// How long it leaves a listener to them; without it, until its guests have done.
+    left_to_others: Option<Duration>,
 }
 
 async fn handed_over(
@@ -76,7 +97,7 @@ async fn handed_over(
     connections: &Connections,
     open: &Arc<AtomicUsize>,
     most: usize,
-    guest: Option<&Handle>,
+    computing: &Computing,
 ) -> anyhow::Result<()> {
     let mut packet = [0; MAX_PACKET];
     loop {
@@ -85,7 +106,7 @@ async fn handed_over(
             ToWorker::Offer(id) => {
                 // Nothing is set aside: the master may have asked another one meanwhile.
                 let room = open.load(Relaxed) < most;
-                let computes = room && guest.is_some_and(Handle::is_computing);
+                let computes = room && computing.is_long();
                 if computes {
                     tracing::debug!("connection {} is better served elsewhere: the guest computes", id.0);
                 }
@@ -146,6 +167,7 @@ async fn shared(
     connections: &Connections,
     open: &Arc<AtomicUsize>,
     most: usize,
+    manners: &Manners,
 ) -> anyhow::Result<()> {
     let free = Arc::new(tokio::sync::Notify::new());
     let take = |stream| {
@@ -167,8 +189,8 @@ async fn shared(
             }
         }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+            accepted = accept(&listener, manners) => match accepted {
+                Ok(stream) => {
                     take(stream);
                     // So that one worker does not take all that came at once.
                     tokio::task::yield_now().await;
@@ -186,6 +208,35 @@ async fn shared(
         take(TcpStream::from_std(stream)?);
     }
     Ok(())
+}
+
+/// The next connection of a shared listener. While this worker's guests compute it does not look at
+/// the listener: other workers do.
+async fn accept(listener: &TcpListener, manners: &Manners) -> io::Result<TcpStream> {
+    let Manners { computing, left_to_others } = manners;
+    loop {
+        let accepted = poll_fn(|cx| {
+            if computing.is_long() {
+                return Poll::Ready(None);
+            }
+            listener.poll_accept(cx).map(Some)
+        });
+        if let Some(accepted) = accepted.await {
+            return accepted.map(|(stream, _)| stream);
+        }
+        tracing::debug!("connections are better served elsewhere: the guest computes");
+        match left_to_others {
+            None => computing.over().await,
+            Some(limit) => {
+                // Others have taken what they can by then.
+                if timeout(*limit, computing.over()).await.is_err()
+                    && let Some(accepted) = listener.accept().now_or_never()
+                {
+                    return accepted.map(|(stream, _)| stream);
+                }
+            }
+        }
+    }
 }
 
 /// After a failed accept: at once where only that connection is concerned, later where fds or

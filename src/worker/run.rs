@@ -42,7 +42,10 @@ const LINGER: Duration = Duration::from_secs(5);
 pub async fn run(master: i32) -> anyhow::Result<()> {
     let mut child = Child::connect(Role::Worker, master).await?;
     match start(&mut child).await {
-        Ok(started) => serve(child, started).await,
+        Ok(started) => {
+            let how = serve(&mut child, started).await;
+            child.ended(how).await
+        }
         Err(error) => child.failed(&error).await,
     }
 }
@@ -84,6 +87,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         timeout: app.limits.request_timeout,
         serial,
         blackbox: child.blackbox.clone(),
+        counters: child.counters.clone(),
         body: BodyLimits { size: app.limits.body_size, timeout: app.limits.body_timeout },
     });
     let limits = Limits {
@@ -91,12 +95,11 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         patience: Patience { header: app.limits.header_timeout, write: app.limits.write_timeout },
     };
     let connections = Connections::new(Arc::new(service), &limits);
-    let guest = resident.as_ref().filter(|_| worker.instance == InstanceMode::Resident);
-    let acceptor = Acceptor::inherited(worker, guest.map(|(_, handle)| handle.clone()))?;
+    let acceptor = Acceptor::inherited(worker, guest.computing())?;
     Ok(Started { connections, resident, acceptor })
 }
 
-async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
+async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
     let Started { connections, resident, acceptor } = started;
     let (instance, handle) = resident.unzip();
     let mut guest = tokio::spawn(async move {
@@ -108,7 +111,7 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();
-    let mut wearing = Wearing::new(&child.boot.app);
+    let mut wearing = Wearing::new(&child.boot.app, handle.clone());
     let (within, idle) = loop {
         tokio::select! {
             reason = wearing.out(&connections) => {
@@ -176,9 +179,7 @@ fn purpose(worker: &Worker, memory: usize) -> Purpose {
     match worker.instance {
         InstanceMode::Resident => Purpose::Resident,
         InstanceMode::PerRequest => {
-            // One more for the resident instance, where there is one.
-            let instances = u32::try_from(worker.concurrency.get()).unwrap_or(u32::MAX).saturating_add(1);
-            Purpose::Pool { instances, memory: memory.min(LARGEST_POOLED) }
+            Purpose::Pool { instances: worker.pooled(), memory: memory.min(LARGEST_POOLED) }
         }
     }
 }

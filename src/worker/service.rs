@@ -9,22 +9,22 @@
 //! ```
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use hyper::body::{Body as _, Incoming};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::host::{
     BodyFailure, BodyLimits, Busy, Failure, Handle, IncomingRequest, PerRequest, RequestBody, Response,
     ResponseBody, Upload,
 };
-use crate::ipc::blackbox::BlackBox;
+use crate::ipc::{
+    blackbox::BlackBox,
+    counters::{Connected, Counters},
+};
 
 /// The most fields of a request's head. In HTTP/1 it is hyper's own bound, where any other would cost
 /// each request something; in HTTP/2 hyper does not count.
@@ -50,38 +50,44 @@ pub(super) struct Options {
     pub(super) body: BodyLimits,
     /// Where requests are noted.
     pub(super) blackbox: Arc<BlackBox>,
+    /// Where they are counted.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// What every connection of a worker serves.
 pub(super) struct Service {
     options: Options,
-    /// Requests that were run a second time.
-    repeated: AtomicU64,
-    /// Requests that came.
-    requests: AtomicU64,
 }
 
 impl Service {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, repeated: AtomicU64::new(0), requests: AtomicU64::new(0) }
+        Self { options }
     }
 
     /// Answers.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response {
-        self.requests.fetch_add(1, Relaxed);
-        let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path());
+        // The one look at the clock for all that begins here.
+        let now = Instant::now();
+        let counted = self.options.counters.begin(now);
+        let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path(), now);
         // Of HTTP/2, hyper would send a guest's body also where there must be none.
         let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
-        let response = self.check(request).await;
+        let response = self.check(request, now + self.options.timeout).await;
+        counted.answered(response.status().as_u16(), Instant::now());
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
     /// How many have come.
     pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
+        self.options.counters.requests()
     }
 
-    async fn check(&self, request: Request<Incoming>) -> Response {
+    /// Counts a connection for as long as it is kept.
+    pub(super) fn connected(&self) -> Connected {
+        self.options.counters.connected()
+    }
+
+    async fn check(&self, request: Request<Incoming>, by: Instant) -> Response {
         let (parts, body) = request.into_parts();
         let (version, limits) = (parts.version, self.options.body);
         if parts.headers.len() > MAX_HEADERS {
@@ -89,18 +95,25 @@ impl Service {
             return refusal(version, status, "the request has too many headers\n");
         }
         if body.is_end_stream() {
-            return self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await;
+            let request = Request::from_parts(parts, RequestBody::Empty);
+            return self.answer(version, request, None, by).await;
         }
         if limits.size.is_some_and(|most| body.size_hint().lower() > most) {
             return body_failed(version, BodyFailure::TooLarge);
         }
         let (body, upload) = RequestBody::of_client(body, limits);
-        self.answer(version, Request::from_parts(parts, body), Some(upload)).await
+        self.answer(version, Request::from_parts(parts, body), Some(upload), by).await
     }
 
-    async fn answer(&self, version: Version, request: IncomingRequest, upload: Option<Upload>) -> Response {
+    async fn answer(
+        &self,
+        version: Version,
+        request: IncomingRequest,
+        upload: Option<Upload>,
+        by: Instant,
+    ) -> Response {
         let mut upload = upload;
-        match timeout(self.options.timeout, self.run(version, request, upload.as_mut())).await {
+        match timeout_at(by.into(), self.run(version, request, upload.as_mut())).await {
             Ok(response) => response,
             Err(_) => self.late(version, upload.as_ref()),
         }
@@ -112,6 +125,7 @@ impl Service {
         loop {
             let (reply, response) = oneshot::channel();
             if self.hand_over(request, reply).is_err() {
+                self.options.counters.refused();
                 self.unstick();
                 return retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1");
             }
@@ -129,7 +143,7 @@ impl Service {
                 Ok(Err(Failure::Bystander(Some(same)))) if may_repeat => {
                     may_repeat = false;
                     request = *same;
-                    let sum = self.repeated.fetch_add(1, Relaxed) + 1;
+                    let sum = self.options.counters.repeated();
                     tracing::debug!(
                         "{} {} is run again, since its instance was replaced; {sum} so far",
                         request.method(),
@@ -157,13 +171,18 @@ impl Service {
     fn late(&self, version: Version, upload: Option<&Upload>) -> Response {
         let limit = humantime::format_duration(self.options.timeout);
         tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
-        if self.options.serial {
+        // What the guest does not end keeps its place in it, also when its client has its answer.
+        if self.options.serial || self.has_waiting() {
             self.unstick();
         }
         if upload.is_some_and(Upload::is_awaited) {
             return body_failed(version, BodyFailure::TooSlow);
         }
         plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
+    }
+
+    fn has_waiting(&self) -> bool {
+        matches!(&self.options.handler, Handler::Resident(handle) if handle.has_waiting())
     }
 
     /// Requests are under way and others wait: an instance in which none has ended for so long has to

@@ -1,23 +1,14 @@
 //! Crash reports: what is left of a process that died, or of a guest that trapped.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{App, Cluster, Guest, eventually, eventually_some, get, try_get};
 
-fn reports(cluster: &Cluster, app: &str) -> Vec<(PathBuf, Value)> {
-    let folder = cluster.home().join("apps").join(app).join("crashes");
-    let files = fs::read_dir(folder).map(|files| files.flatten().map(|file| file.path()).collect());
-    let mut files: Vec<PathBuf> = files.unwrap_or_default();
-    files.sort_unstable();
-    let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).ok()?).ok();
-    files.into_iter().filter_map(|file| Some((file.clone(), read(&file)?))).collect()
-}
-
 async fn report(cluster: &Cluster, number: usize) -> (PathBuf, Value) {
-    eventually_some("a crash report", async || reports(cluster, "probe").into_iter().nth(number)).await
+    eventually_some("a crash report", async || cluster.reports("probe").into_iter().nth(number)).await
 }
 
 #[tokio::test]
@@ -71,5 +62,5 @@ async fn an_orderly_end_leaves_nothing() {
     let mut cluster = Cluster::start(&[App::probe(Guest::ProbeP3, 1).agent(Guest::ProbeP3, "")]).await;
     cluster.master().signal(Signal::SIGTERM);
     assert!(cluster.ended(Duration::from_secs(20)).await.success());
-    assert_eq!(reports(&cluster, "probe"), []);
+    assert_eq!(cluster.reports("probe"), []);
 }

@@ -4,29 +4,35 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{App, Cluster, Guest, Probe, eventually, get};
+use crate::support::{App, Clients, Cluster, Guest, Meanwhile, Probe, eventually, get};
 
 /// What the app allows, and what replacing it may take beside that.
 const HANG: Duration = Duration::from_secs(1);
 const MORE: Duration = Duration::from_secs(1);
 
+/// Of clients, while a worker is stopped.
+const CONNECTIONS: usize = 64;
+
 #[tokio::test]
 async fn a_stopped_worker_is_killed_and_replaced() {
     let app = App::probe(Guest::ProbeP3, 2).more("[limits]\nhang-timeout = \"1s\"");
     let cluster = Cluster::start(&[app]).await;
-    let mut before = Probe::each(cluster.addr(), 2).await;
-    let (old, stopped) = (before[1].pid, Instant::now());
-    cluster.process("worker probe/1").signal(Signal::SIGSTOP);
-    let stays = &mut before[0];
-    eventually("a ready replacement", async || {
-        let list = stays.processes().await;
-        list.iter().any(|p| p.role == "worker" && p.slot == 1 && p.pid != old && p.state == "ready")
-    })
-    .await;
-    assert!(stopped.elapsed() < HANG + MORE, "it took {:?}", stopped.elapsed());
+    let clients = Clients::start(cluster.addr(), CONNECTIONS);
+    clients.spread(2).await;
+    let (ready, stopped) = (cluster.log.count("master ready"), cluster.process("worker probe/1"));
+    let hit = clients.hit(1, &stopped, Signal::SIGSTOP, Meanwhile::GoOn).await;
+    cluster.log.wait_for_count("master ready", ready + 1).await;
+    let again = cluster.log.timed("master ready")[ready].0 - hit.at;
     cluster.log.wait_for("has not answered for 1s").await;
-    // Nobody who connected meanwhile waits for the one that was stopped.
+    // Who was with the other one, or came meanwhile, lost nothing and did not wait.
     Probe::each(cluster.addr(), 2).await;
+    let answers = clients.answers_of_others(&hit).len();
+    let (lost, _) = clients.end().await;
+    println!("SIGSTOP of a worker: ready again after {again:.1?}, {} requests lost, {hit:?}", lost.len());
+    assert!(again < HANG + MORE, "it took {again:?}");
+    assert!(lost.iter().all(|lost| lost.went_with(hit.pid)), "{lost:?}");
+    assert!(lost.len() <= hit.connections, "{} lost, {hit:?}", lost.len());
+    assert!(answers > CONNECTIONS, "only {answers} answers meanwhile");
 }
 
 #[tokio::test]
@@ -42,7 +48,9 @@ async fn a_stopped_agent_is_killed_and_replaced() {
         list.iter().any(|p| p.role == "agent" && p.pid != old && p.state == "ready")
     })
     .await;
-    assert!(stopped.elapsed() < HANG + MORE, "it took {:?}", stopped.elapsed());
+    let again = stopped.elapsed();
+    println!("SIGSTOP of the agent: ready again after {again:.1?}");
+    assert!(again < HANG + MORE, "it took {again:?}");
     assert_ne!(worker.agent_pid().await, old);
 }
 

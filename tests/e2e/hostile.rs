@@ -1,37 +1,14 @@
-//! Guests that take all they can get: each is stopped at its limit, in its own process, which goes on;
-//! and the app beside them does not feel it.
+//! Guests that take all they can get: each is stopped at its limit, in its own process, which goes on.
+//! What the app beside them feels is in `neighbours`.
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use tokio::task::JoinSet;
 
-use crate::support::{App, Cluster, Guest, Latency, OsProcess, get};
-
-/// For how long latencies are measured, alone and under attack.
-const MEASURED: Duration = Duration::from_secs(2);
-
-/// The machine does other things too: one round of these has to be good.
-const ROUNDS: usize = 5;
-
-/// What is under this is noise, whatever the ratio.
-const FLOOR: Duration = Duration::from_millis(2);
-
-/// How much slower than alone the other app may be.
-const RATIO: f64 = 2.0;
-
-/// How many wait for ever at once.
-const WAITING: usize = 200;
-
-/// Between the end of an attack and the next.
-const BREATH: Duration = Duration::from_millis(20);
+use crate::support::{App, Cluster, Guest, OsProcess, get};
 
 /// `memory`.
 const MEMORY: usize = 64 << 20;
@@ -42,8 +19,9 @@ const PROCESS_MEMORY: u64 = (MEMORY as u64 >> 10) + (512 << 10);
 /// How long past its limit an answer may come on a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
 
-struct Attack {
-    path: &'static str,
+/// One request that takes too much.
+pub(super) struct Attack {
+    pub(super) path: &'static str,
     status: u16,
     /// After which it has to be stopped.
     limit: Duration,
@@ -53,7 +31,7 @@ struct Attack {
 
 /// `cpu-limit`, and `request-timeout`, which a guest that computes has to be stopped before, also on a
 /// busy machine.
-const CPU_LIMIT: Duration = Duration::from_millis(300);
+const CPU_LIMIT: Duration = Duration::from_secs(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Of the trap for too many handles.
@@ -62,7 +40,8 @@ const HANDLES: &str = "handle limit exceeded";
 /// Of the trap where the host has to keep more than one thing for each.
 const RESOURCES: &str = "resource table has no free keys";
 
-fn attacks(guest: Guest) -> Vec<Attack> {
+/// Those that a guest knows. Rust can grow no table: [`table`] does it.
+pub(super) fn attacks(guest: Guest) -> Vec<Attack> {
     let attack = |path, status, limit, cause| Attack { path, status, limit, cause };
     let mut attacks = vec![
         attack("/loop", 504, CPU_LIMIT, "`cpu-limit`"),
@@ -80,31 +59,47 @@ fn attacks(guest: Guest) -> Vec<Attack> {
     attacks
 }
 
-/// One app that attacks, and one that is measured. The attacker may trap often, so that the attack
-/// goes on for long.
-async fn cluster(guest: Guest, instance: &str) -> Cluster {
-    let limits = "[limits]\nmemory = \"64MiB\"\ncpu-limit = \"300ms\"\nrequest-timeout = \"3s\"\n\
-                  trap-limit = 10000";
-    let keys = format!("workers = 1\ninstance = \"{instance}\"");
-    let bad = App::new("bad").worker(guest, &keys).more(limits);
-    let good = App::new("good").worker(Guest::HelloP3, "workers = 1");
-    Cluster::start(&[bad, good]).await
+/// A component that grows its table until that fails, and then traps, at each request; and the attack.
+pub(super) fn table() -> (Vec<u8>, Attack) {
+    let text = r#"(component
+        (import "wasi:http/types@0.2.0" (instance $types
+            (export "incoming-request" (type (sub resource)))
+            (export "response-outparam" (type (sub resource)))))
+        (alias export $types "incoming-request" (type $request))
+        (alias export $types "response-outparam" (type $response))
+        (core module $module
+            (table $table 1 funcref)
+            (func (export "handle") (param i32 i32)
+                (loop $again
+                    (br_if $again (i32.ne (table.grow $table (ref.null func) (i32.const 4096)) (i32.const -1))))
+                unreachable))
+        (core instance $core (instantiate $module))
+        (func $handle (param "request" (own $request)) (param "response-out" (own $response))
+            (canon lift (core func $core "handle")))
+        (instance $handler (export "handle" (func $handle)))
+        (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
+    let attack = Attack { path: "/table", status: 500, limit: CPU_LIMIT, cause: "unreachable" };
+    (wat::parse_str(text).unwrap(), attack)
 }
+
+/// What the attackers get. They may trap often, so that an attack goes on for long.
+pub(super) const LIMITS: &str = "[limits]
+memory = \"64MiB\"
+cpu-limit = \"1s\"
+request-timeout = \"3s\"
+trap-limit = 10000";
 
 #[tokio::test]
 async fn each_ends_at_its_limit_and_the_same_process_goes_on() {
     for guest in [Guest::HostileP3, Guest::HostileP2] {
         for instance in ["resident", "per-request"] {
-            let cluster = cluster(guest, instance).await;
+            let keys = format!("workers = 1\ninstance = \"{instance}\"");
+            let cluster = Cluster::start(&[App::new("bad").worker(guest, &keys).more(LIMITS)]).await;
             let worker = cluster.process("worker bad/0");
             for attack in attacks(guest) {
-                let before = cluster.log.count(attack.cause);
-                let took = run(cluster.addr_of("bad"), &attack).await;
-                println!("{guest:?} {instance} {}: {} after {took:.1?}", attack.path, attack.status);
-                if !attack.cause.is_empty() {
-                    cluster.log.wait_for_count(attack.cause, before + 1).await;
-                }
-                goes_on(&cluster, &worker, attack.path).await;
+                once(&cluster, &attack, &format!("{guest:?} {instance}")).await;
+                assert_eq!(get(cluster.addr(), "/hello").await.text(), "hello\n", "after {}", attack.path);
+                goes_on(&cluster, &worker, attack.path);
             }
             println!("{guest:?} {instance}: the worker's peak is {} MiB", worker.peak_memory() >> 10);
         }
@@ -112,51 +107,32 @@ async fn each_ends_at_its_limit_and_the_same_process_goes_on() {
 }
 
 #[tokio::test]
-async fn another_app_does_not_feel_them() {
-    let cluster = cluster(Guest::HostileP3, "resident").await;
-    let worker = cluster.process("worker bad/0");
-    let (bad, good) = (cluster.addr_of("bad"), cluster.addr_of("good"));
-    for attack in attacks(Guest::HostileP3) {
-        let path = attack.path;
-        let attack = Arc::new(attack);
-        let mut round = 0;
-        loop {
-            round += 1;
-            let alone = Latency::measure(good, MEASURED).await;
-            let stop = Arc::new(AtomicBool::new(false));
-            let attacker = tokio::spawn(attack_on(bad, attack.clone(), stop.clone()));
-            let attacked = Latency::measure(good, MEASURED).await;
-            stop.store(true, SeqCst);
-            let times = attacker.await.unwrap();
-            println!("{path}, {times} times:\n  alone    {alone}\n  attacked {attacked}");
-            if attacked.p99 <= alone.p99.max(FLOOR).mul_f64(RATIO) {
-                break;
-            }
-            assert!(round < ROUNDS, "{path}: {:?} at p99, alone {:?}", attacked.p99, alone.p99);
+async fn a_table_that_grows_ends_at_its_limit_and_the_same_process_goes_on() {
+    for instance in ["resident", "per-request"] {
+        let keys = format!("workers = 1\ninstance = \"{instance}\"");
+        let (wasm, attack) = table();
+        let cluster = Cluster::start(&[App::new("bad").worker_wasm(wasm, &keys).more(LIMITS)]).await;
+        let worker = cluster.process("worker bad/0");
+        for _ in 0..10 {
+            once(&cluster, &attack, instance).await;
+            goes_on(&cluster, &worker, attack.path);
         }
-        goes_on(&cluster, &worker, path).await;
+        println!("{instance}: ten tables grown, the worker's peak is {} MiB", worker.peak_memory() >> 10);
     }
-    println!("the attacker's peak is {} MiB", worker.peak_memory() >> 10);
 }
 
-/// Over and over until it is told to stop. How many requests that were.
-async fn attack_on(addr: SocketAddr, attack: Arc<Attack>, stop: Arc<AtomicBool>) -> usize {
-    let mut times = 0;
-    while !stop.load(SeqCst) {
-        let mut at_once = JoinSet::new();
-        // Of those that trap, one ends the others too.
-        for _ in 0..if attack.path == "/await" { WAITING } else { 1 } {
-            let attack = attack.clone();
-            at_once.spawn(async move { run(addr, &attack).await });
-        }
-        times += at_once.join_all().await.len();
-        tokio::time::sleep(BREATH).await;
+/// Runs it, and waits for what the log is to say of it.
+async fn once(cluster: &Cluster, attack: &Attack, who: &str) {
+    let before = cluster.log.count(attack.cause);
+    let took = run(cluster.addr(), attack).await;
+    println!("{who} {}: {} after {took:.1?}", attack.path, attack.status);
+    if !attack.cause.is_empty() {
+        cluster.log.wait_for_count(attack.cause, before + 1).await;
     }
-    times
 }
 
 /// Once. How long it took.
-async fn run(addr: SocketAddr, attack: &Attack) -> Duration {
+pub(super) async fn run(addr: SocketAddr, attack: &Attack) -> Duration {
     let begun = Instant::now();
     let reply = get(addr, attack.path).await;
     let took = begun.elapsed();
@@ -170,9 +146,8 @@ async fn run(addr: SocketAddr, attack: &Attack) -> Duration {
     took
 }
 
-/// The process is the same one, answers, and has not taken what it may not.
-async fn goes_on(cluster: &Cluster, worker: &OsProcess, after: &str) {
-    assert_eq!(get(cluster.addr_of("bad"), "/hello").await.text(), "hello\n", "after {after}");
+/// The process is the same one, and has not taken what it may not.
+pub(super) fn goes_on(cluster: &Cluster, worker: &OsProcess, after: &str) {
     assert_eq!(cluster.process("worker bad/0"), *worker, "after {after}");
     assert!(worker.peak_memory() < PROCESS_MEMORY, "{} KiB after {after}", worker.peak_memory());
 }

@@ -132,6 +132,32 @@ async fn a_request_that_takes_too_long_is_a_504_and_the_worker_goes_on() {
 }
 
 #[tokio::test]
+async fn requests_that_never_end_do_not_take_all_places_for_good() {
+    // They stay with the guest when their clients have long had their 504, and nothing else gets in. That
+    // messages still come and go is no sign of life.
+    let app = App::new("full")
+        .worker(Guest::ProbeP3, "workers = 1\nconcurrency = 4")
+        .more("[limits]\nrequest-timeout = \"500ms\"")
+        .more("[[schedule]]\nname = \"tick\"\ninterval = \"100ms\"\ntype = \"all\"");
+    let cluster = Cluster::start(&[app]).await;
+    let (addr, worker) = (cluster.addr(), cluster.process("worker full/0"));
+    for round in 0..3 {
+        let mut waiting = JoinSet::new();
+        for _ in 0..4 {
+            waiting.spawn(async move { get(addr, "/await-forever").await.status });
+        }
+        assert_eq!(waiting.join_all().await, [504; 4], "{round}");
+        // Those that wait for a place are late as well; the next one is not.
+        let mut late = 0;
+        while get(addr, "/hello").await.status != 200 {
+            late += 1;
+            assert!(late < 3, "{round}: the places are taken for good");
+        }
+    }
+    assert_eq!(cluster.process("worker full/0"), worker);
+}
+
+#[tokio::test]
 async fn a_request_that_computes_too_long_is_a_504_and_the_worker_goes_on() {
     for guest in Guest::PROBES {
         for instance in ["resident", "per-request"] {

@@ -4,19 +4,27 @@
 //! - `HATCHERY_GUESTS` to the folder they are in, where it is not the usual one,
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
-//! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10).
+//! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
+//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (16).
 
 mod balance;
+mod bundle;
+mod bundle_hostile;
 mod cache;
 mod capabilities;
+mod cgroup;
 mod cli;
 mod crash;
+mod deploy;
+mod deploy_crash;
+mod flat;
 mod hang;
 mod hostile;
 mod hostile_start;
 mod http;
 mod messenger;
 mod misbehaviour;
+mod neighbours;
 mod oci;
 mod oci_hostile;
 mod overload;
@@ -26,6 +34,7 @@ mod reload;
 mod requests;
 mod restart;
 mod schedules;
+mod service;
 mod start;
 mod stop;
 mod traps;

@@ -5,8 +5,8 @@ use std::{
     env,
     ffi::OsStr,
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use serde_json::{Value, json};
@@ -274,17 +274,20 @@ async fn credentials_are_dockers() {
     // From a helper.
     let bin = place.path().join("bin");
     fs::create_dir(&bin).unwrap();
+    // Written by another process: what another test starts meanwhile would inherit our open file, and
+    // a file that is open for writing cannot be run.
+    let (source, helper) = (place.path().join("helper.sh"), bin.join("docker-credential-test"));
     let helper = |script: &str| {
-        let file = bin.join("docker-credential-test");
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&source, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let done = Command::new("install").args(["-m", "755"]).args([&source, &helper]).status();
+        assert!(done.unwrap().success());
     };
     place.path = format!("{}:{}", bin.display(), place.path);
     place.docker(&json!({ "auths": { &host: {} }, "credsStore": "test" }));
     let pull = ["pull", "--plain-http", "--json", "-o", "back", &reference];
-    helper("echo 'credentials not found in native keychain'; exit 1");
+    helper("cat >&2; echo 'credentials not found in native keychain'; exit 1");
     place.fails(&pull, &["has none for it", &login]);
-    helper("echo 'it is secret'; echo 'no keyring' >&2; exit 1");
+    helper("cat >&2; echo 'it is secret'; echo 'no keyring' >&2; exit 1");
     place.fails(&pull, &["docker-credential-test failed", "no keyring"]);
     assert!(!place.run(&pull).stderr.contains("it is secret"));
     helper(&format!(

@@ -4,7 +4,7 @@ use std::fs;
 
 use bytes::Bytes;
 use futures::stream;
-use http::{Response, request::Parts};
+use http::{HeaderMap, Response, request::Parts};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use serde_json::{Value, json};
@@ -55,8 +55,8 @@ fn host(parts: &Parts) -> &str {
     parts.headers["host"].to_str().unwrap()
 }
 
-fn authorization(parts: &Parts) -> Option<&str> {
-    parts.headers.get("authorization").map(|value| value.to_str().unwrap())
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get("authorization").map(|value| value.to_str().unwrap())
 }
 
 fn docker(hosts: &[&Liar]) -> Value {
@@ -115,7 +115,7 @@ fn a_token_is_fetched_and_shown_to_the_registry_only() {
         if parts.uri.path() == "/token" {
             return reply(200, &[], full(r#"{"access_token":"t0ken"}"#));
         }
-        if authorization(parts) != Some("Bearer t0ken") {
+        if authorization(&parts.headers) != Some("Bearer t0ken") {
             let challenge = format!(
                 "Bearer realm=\"http://{}/token\",service=\"the registry\",scope=\"repository:a:pull\"",
                 host(parts)
@@ -125,18 +125,25 @@ fn a_token_is_fetched_and_shown_to_the_registry_only() {
         with_layer(parts, || reply(307, &[("location", &at)], empty()))
     });
     let reference = format!("oci://{}/a:1", registry.addr);
-    for (is_known, expected) in [(false, None), (true, Some(BASIC))] {
+    let scope = "service=the+registry&scope=repository%3Aa%3Apull";
+    let form = format!("{scope}&grant_type=refresh_token&client_id=hatchery&refresh_token=r%2Bf");
+    let identity = json!({ "auths": { registry.addr.to_string(): { "identitytoken": "r+f" } } });
+    let cases = [
+        (json!({}), ("GET", None, Some(scope), "")),
+        (docker(&[&registry, &storage]), ("GET", Some(BASIC), Some(scope), "")),
+        (identity, ("POST", None, None, form.as_str())),
+    ];
+    for (config, expected) in cases {
         let place = Place::new();
-        if is_known {
-            place.docker(&docker(&[&registry, &storage]));
-        }
+        place.docker(&config);
         let pulled = place.done(&["pull", "--plain-http", "--json", &reference]);
         assert_eq!(pulled["kind"], "component");
         let token = registry.seen("/token").pop().unwrap();
-        assert_eq!(authorization(&token), expected);
-        assert_eq!(token.uri.query(), Some("service=the+registry&scope=repository%3Aa%3Apull"));
+        let body = std::str::from_utf8(token.body()).unwrap();
+        let seen = (token.method().as_str(), authorization(token.headers()), token.uri().query(), body);
+        assert_eq!(seen, expected);
         let layer = storage.seen("/store").pop().unwrap();
-        assert_eq!(authorization(&layer), None);
+        assert_eq!(authorization(layer.headers()), None);
     }
 }
 
@@ -145,7 +152,7 @@ fn an_upload_elsewhere_does_not_get_the_credentials() {
     let storage = Liar::start(|_| reply(201, &[], empty()));
     let at = format!("http://{}/store/upload?id=1", storage.addr);
     let registry = Liar::start(move |parts| {
-        if authorization(parts) != Some(BASIC) {
+        if authorization(&parts.headers) != Some(BASIC) {
             return reply(401, &[("www-authenticate", "Basic realm=\"r\"")], empty());
         }
         match parts.method.as_str() {
@@ -160,11 +167,11 @@ fn an_upload_elsewhere_does_not_get_the_credentials() {
     place.done(&["push", "--plain-http", "--json", "a.hatchery", &format!("oci://{}/a:1", registry.addr)]);
     let uploads = storage.seen("/store/upload");
     assert_eq!(uploads.len(), 2);
-    assert!(uploads.iter().all(|upload| authorization(upload).is_none()));
+    assert!(uploads.iter().all(|upload| authorization(upload.headers()).is_none()));
     let query = format!("id=1&digest={}", digest(&data).replace(':', "%3A"));
-    assert_eq!(uploads[1].uri.query(), Some(query.as_str()));
-    assert_eq!(uploads[1].headers["content-length"], "1000000");
-    assert_eq!(authorization(&registry.seen("/manifests/1")[0]), Some(BASIC));
+    assert_eq!(uploads[1].uri().query(), Some(query.as_str()));
+    assert_eq!(uploads[1].body(), &data);
+    assert_eq!(authorization(registry.seen("/manifests/1")[0].headers()), Some(BASIC));
 }
 
 #[test]

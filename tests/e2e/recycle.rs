@@ -2,6 +2,10 @@
 
 use std::{
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -66,4 +70,67 @@ async fn when_it_takes_much_memory() {
     let cluster = Cluster::start(&[App::new("probe").worker(Guest::ProbeP3, keys)]).await;
     eventually("a reason", async || cluster.log.count("`recycle.memory`") >= 1).await;
     eventually("another process", async || cluster.log.count("replacement=true") >= 1).await;
+}
+
+/// Clients that make their worker's guest leak handles, over and over until the log has the text so
+/// often. Every answer must be a 200.
+async fn leak_until(cluster: &Cluster, path: &'static str, text: &str, times: usize) {
+    let addr = cluster.addr();
+    let over = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let over = over.clone();
+        clients.spawn(async move {
+            while !over.load(SeqCst) {
+                let mut connection = Connection::open(addr, Version::H1).await;
+                while !over.load(SeqCst) {
+                    let reply = connection.try_send(request("GET", path, empty())).await.unwrap();
+                    assert_eq!(reply.status, 200, "{}", reply.text());
+                    if reply.header("connection") == "close" {
+                        break;
+                    }
+                    // At most a few thousand a second: each look is in time.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        });
+    }
+    eventually(text, async || cluster.log.count(text) >= times).await;
+    over.store(true, SeqCst);
+    clients.join_all().await;
+}
+
+#[tokio::test]
+async fn when_its_guest_holds_many_handles() {
+    for guest in [Guest::HostileP3, Guest::HostileP2] {
+        // Without the key too: then there are more before.
+        for (keys, path) in [("recycle = { handles = 2000 }", "/leak?handles=3"), ("", "/leak?handles=15")] {
+            let cluster =
+                Cluster::start(&[App::new("leaks").worker(guest, &format!("workers = 1\n{keys}"))]).await;
+            let first = cluster.process("worker leaks/0");
+            leak_until(&cluster, path, "handles (`recycle.handles`)", 2).await;
+            eventually("the first one's end", async || {
+                !cluster.processes_of("worker leaks/0").contains(&first)
+            })
+            .await;
+            assert_eq!(cluster.log.count("trapped"), 0, "{guest:?} {keys}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn not_for_handles_that_are_given_back() {
+    for guest in Guest::PROBES {
+        let app = App::new("tidy").worker(guest, "workers = 1\nrecycle = { handles = 1000 }");
+        let cluster = Cluster::start(&[app]).await;
+        let mut connection = Connection::open(cluster.addr(), Version::H1).await;
+        let begun = Instant::now();
+        let mut answered = 0;
+        // Several looks, and more requests than it may hold handles.
+        while answered < 2000 || begun.elapsed() < Duration::from_secs(2) {
+            assert_eq!(connection.get("/hello").await.status, 200);
+            answered += 1;
+        }
+        assert_eq!(cluster.log.count("recycle.handles"), 0, "{guest:?}");
+    }
 }

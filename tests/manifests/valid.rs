@@ -82,6 +82,7 @@ fn every_key_arrives() {
                 requests: Some(100_000),
                 age: Some(Duration::from_secs(86_400)),
                 memory: Some(512 << 20),
+                handles: 20_000,
             },
         }),
         agent: Some(Agent {

@@ -8,6 +8,7 @@ use super::Guest;
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) name: String,
+    version: String,
     worker: Option<Part>,
     agent: Option<Part>,
     rest: String,
@@ -28,12 +29,19 @@ impl App {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
+            version: "1.2.3".to_owned(),
             worker: None,
             agent: None,
             rest: String::new(),
             files: Vec::new(),
             is_named: true,
         }
+    }
+
+    /// Another version than 1.2.3.
+    pub(crate) fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
     }
 
     /// The probe alone, so many workers.
@@ -90,7 +98,7 @@ impl App {
 
     /// Writes it all.
     pub(crate) fn write(&self, folder: &Path) {
-        let mut manifest = format!("name = \"{}\"\nversion = \"1.2.3\"\n", self.name);
+        let mut manifest = format!("name = \"{}\"\nversion = \"{}\"\n", self.name, self.version);
         for (role, part) in [("worker", &self.worker), ("agent", &self.agent)] {
             let Some(Part { wasm, keys }) = part else { continue };
             if let Some(wasm) = wasm {

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    env,
+    ffi::OsString,
     fs,
     net::SocketAddr,
     os::unix::fs::symlink,
@@ -12,6 +14,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
@@ -25,7 +28,7 @@ const STOP: Duration = Duration::from_secs(20);
 
 /// Compiled components of all tests, so that each is compiled once. Every cluster's own home has a link
 /// to it.
-const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
+pub(super) const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
 
 /// One master with all its apps and processes.
 pub(crate) struct Cluster {
@@ -87,7 +90,7 @@ impl Cluster {
         fs::create_dir_all(&home).unwrap();
         symlink(CACHE, home.join("cache")).unwrap();
         let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+        let mut command = Command::new(binary());
         command.arg("run").arg("--home").arg(home);
         for app in apps {
             let folder = folder.path().join(&app.name);
@@ -97,7 +100,7 @@ impl Cluster {
                 command.arg(folder);
             }
         }
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
+        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
             command.env_remove(name);
         }
         command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
@@ -140,6 +143,16 @@ impl Cluster {
     /// Where the master keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
+    }
+
+    /// An app's crash reports, the oldest first.
+    pub(crate) fn reports(&self, app: &str) -> Vec<(PathBuf, Value)> {
+        let folder = self.home().join("apps").join(app).join("crashes");
+        let files = fs::read_dir(folder).map(|files| files.flatten().map(|file| file.path()).collect());
+        let mut files: Vec<PathBuf> = files.unwrap_or_default();
+        files.sort_unstable();
+        let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).ok()?).ok();
+        files.into_iter().filter_map(|file| Some((file.clone(), read(&file)?))).collect()
     }
 
     /// Where an app listens, from its ready line.
@@ -210,6 +223,11 @@ impl Cluster {
         titles
     }
 
+    /// The CPU time that those which live have spent, in ticks of 10 ms.
+    pub(crate) fn spent(&self) -> u64 {
+        self.processes().iter().map(OsProcess::spent).sum()
+    }
+
     fn child(&self) -> &Child {
         self.master.as_ref().expect("launched")
     }
@@ -259,4 +277,9 @@ impl Drop for Cluster {
         assert!(in_order, "SIGTERM did not end the master within {STOP:?}\n{log}");
         assert!(left.is_empty(), "processes survived their master: {left:?}\n{log}");
     }
+}
+
+/// What is tested: this build, or what `HATCHERY_BINARY` names, for measurements.
+fn binary() -> OsString {
+    env::var_os("HATCHERY_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_hatchery").into())
 }

@@ -88,8 +88,10 @@ pub(crate) enum Broken {
     #[error("sent, and not answered: {0:?}")]
     Unanswered(hyper::Error),
     /// The connection ended in order, after a GOAWAY, without a word of the request's fate. Seen about
-    /// once in 100,000 connections that get a GOAWAY: a request that comes with it is left waiting by
-    /// hyper's client for ever, with no socket left at either end.
+    /// once in 100,000 connections that get a GOAWAY. It is the client's own: hyper hands requests to the
+    /// connection's task through one of Tokio's channels, and what one thread puts into it while the
+    /// other drops the receiver may stay there for as long as the sender lives. The request was never
+    /// written, and no socket is left at either end.
     #[error("the connection ended in order, and the client forgot the request")]
     Forgotten,
     #[error("no answer within {LIMIT:?}")]

@@ -7,8 +7,9 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -24,12 +25,13 @@ use tokio_rustls::{
 
 use super::http::Body;
 
+type Seen = Arc<Mutex<Vec<Request<Bytes>>>>;
 type Answer = dyn Fn(&Parts) -> Response<Body> + Send + Sync;
 
 /// Serves until it is dropped.
 pub(crate) struct Liar {
     pub(crate) addr: SocketAddr,
-    seen: Arc<Mutex<Vec<Parts>>>,
+    seen: Seen,
     _stop: oneshot::Sender<()>,
 }
 
@@ -69,16 +71,16 @@ impl Liar {
     }
 
     /// The requests that came, with a path that contains this.
-    pub(crate) fn seen(&self, part: &str) -> Vec<Parts> {
+    pub(crate) fn seen(&self, part: &str) -> Vec<Request<Bytes>> {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|parts| parts.uri.path().contains(part)).cloned().collect()
+        seen.iter().filter(|request| request.uri().path().contains(part)).cloned().collect()
     }
 
     fn serve(tls: Option<TlsAcceptor>, answer: Arc<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let addr = listener.local_addr().unwrap();
-        let seen = Arc::<Mutex<Vec<Parts>>>::default();
+        let seen = Seen::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let keep = seen.clone();
         // A test's own thread waits for the command to end.
@@ -113,17 +115,13 @@ impl Liar {
     }
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    answer: Arc<Answer>,
-    seen: Arc<Mutex<Vec<Parts>>>,
-) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, answer: Arc<Answer>, seen: Seen) {
     let service = service_fn(|request: Request<Incoming>| {
         let (answer, seen) = (answer.clone(), seen.clone());
         async move {
             let (parts, body) = request.into_parts();
-            let _ = body.collect().await;
-            seen.lock().unwrap().push(parts.clone());
+            let body = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+            seen.lock().unwrap().push(Request::from_parts(parts.clone(), body));
             Ok::<_, Infallible>(answer(&parts))
         }
     });

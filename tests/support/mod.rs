@@ -4,6 +4,7 @@
 //! Nothing here sleeps and hopes: every wait is a poll with a deadline.
 
 mod app;
+mod clients;
 mod cluster;
 mod command;
 mod guest;
@@ -15,19 +16,23 @@ mod load;
 mod probe;
 mod processes;
 mod registry;
+mod service;
 mod wait;
+mod wire;
 
 pub(crate) use app::App;
+pub(crate) use clients::{Clients, Meanwhile};
 pub(crate) use cluster::Cluster;
 pub(crate) use command::{Done, hatchery, hatchery_with};
 pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
-pub(crate) use latency::Latency;
+pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone};
 pub(crate) use registry::{Registry, User, digest};
+pub(crate) use service::Service;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

@@ -37,6 +37,11 @@ impl OsProcess {
             .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
     }
 
+    /// Is there anything left of it, if only a zombie that nobody has waited for?
+    pub(crate) fn exists(&self) -> bool {
+        self.file("stat").exists()
+    }
+
     /// The most memory it ever had, in KiB (`VmHWM`).
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(self.file("status")).unwrap();

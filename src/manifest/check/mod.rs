@@ -99,12 +99,18 @@ pub(super) fn check(
     Some((app, places))
 }
 
+/// Can an app be called that? 1 to 64 of `a-z`, `0-9` and `-`, beginning with a letter.
+#[must_use]
+pub fn is_app_name(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    plain && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= MAX_NAME
+}
+
 fn name(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Option<String> {
     top.missing("name", "write `name = \"my-app\"` at the beginning", mistakes);
     let name = top.string("name", mistakes)?;
     let text = name.value;
-    let plain = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !plain || !text.starts_with(|first: char| first.is_ascii_lowercase()) || text.len() > MAX_NAME {
+    if !is_app_name(text) {
         let help =
             format!("write 1 to {MAX_NAME} of `a` to `z`, `0` to `9` and `-`, beginning with a letter");
         mistakes.at(name.span, "this can't be an app's name", help);

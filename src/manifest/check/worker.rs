@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        Balance, InstanceMode, Recycle, Worker, document::Section, error::Mistakes, keys::Table,
+        Balance, InstanceMode, MAX_HANDLES, Recycle, Worker, document::Section, error::Mistakes, keys::Table,
         quantity::Bounds,
     },
     Context, component, listen,
@@ -38,6 +38,14 @@ const RECYCLE_AGE: Bounds<Duration> = Bounds {
 
 /// `recycle.memory`. The default is what a mistake stands for.
 const RECYCLE_MEMORY: Bounds<u64> = Bounds { default: 1 << 30, min: 16 << 20, max: 1 << 40 };
+
+/// The least and the most `recycle.handles`. The most leaves room for the jitter below
+/// [`MAX_HANDLES`], where the guest traps.
+const RECYCLE_HANDLES: (u32, u32) = (1_000, MAX_HANDLES as u32 / 10 * 9);
+
+/// `recycle.handles` without the key: soon enough for the new worker to be ready before the old one's
+/// guest traps, and more than a guest needs that gives its handles back.
+const DEFAULT_RECYCLE_HANDLES: u32 = MAX_HANDLES as u32 / 2;
 
 const BALANCE: &[(&str, Balance)] = &[
     ("round-robin", Balance::RoundRobin),
@@ -81,6 +89,13 @@ fn recycle(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Recycle {
         requests: table.integer("requests", RECYCLE_REQUESTS, mistakes).map(u64::from),
         age: table.has("age").then(|| table.duration("age", &RECYCLE_AGE, mistakes)),
         memory: table.has("memory").then(|| table.size("memory", &RECYCLE_MEMORY, mistakes)),
+        handles: table.integer("handles", RECYCLE_HANDLES, mistakes).unwrap_or(DEFAULT_RECYCLE_HANDLES),
+    }
+}
+
+impl Default for Recycle {
+    fn default() -> Self {
+        Self { requests: None, age: None, memory: None, handles: DEFAULT_RECYCLE_HANDLES }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::{
     cluster::{Pid, Process, Role, State},
     ipc::{
+        counters::Snapshot,
         link::SendError,
         message::{Boot, ToChild, ToMaster},
     },
@@ -77,6 +78,8 @@ pub(super) struct Running {
     pub(super) failure: Option<String>,
     /// No process is left.
     pub(super) stopped: bool,
+    /// What its children counted that are gone.
+    gone: Snapshot,
 }
 
 impl Running {
@@ -119,6 +122,7 @@ impl Running {
             is_ready: false,
             failure: None,
             stopped: false,
+            gone: Snapshot::default(),
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -230,6 +234,7 @@ impl Running {
 
     fn forget(&mut self, pid: Pid, reason: &str) {
         if let Some(child) = self.children.remove(&pid) {
+            self.gone.add(&child.counts().ended());
             let (app, os_pid) = (&self.release.app.name, child.os_pid());
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }

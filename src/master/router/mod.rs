@@ -170,7 +170,7 @@ impl Router {
                 self.tasks.done(from, run, elapsed, result, &self.members, out)
             }
             // `app` hears it first, and it is no message.
-            ToMaster::Recycle { .. } => Ok(()),
+            ToMaster::Recycle { .. } | ToMaster::Ends { .. } => Ok(()),
             ToMaster::Hello { .. } | ToMaster::Ready | ToMaster::StartFailed { .. } => {
                 Err(Violation("sent a frame of its start when it had started"))
             }

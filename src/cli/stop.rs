@@ -1,0 +1,65 @@
+//! `hatchery stop` and `hatchery restart`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use tokio::time::sleep;
+
+use super::{home::Home as HomeOption, start};
+use crate::{
+    admin::{Client, Stopping},
+    home::{Home, holder},
+};
+
+/// Stop the service: requests in hand are finished first
+///
+/// Returns when no process is left. What is deployed comes back with the next start.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stop {
+    #[command(flatten)]
+    home: HomeOption,
+}
+
+/// Stop the service and start it again: this binary, and everything that is deployed
+#[derive(Debug, clap::Args)]
+pub(super) struct Restart {
+    #[command(flatten)]
+    home: HomeOption,
+}
+
+impl Restart {
+    pub(super) async fn execute(self) -> anyhow::Result<()> {
+        let home = self.home.open()?;
+        stop(&home).await?;
+        start::again(&home)
+    }
+}
+
+/// The longest that it is waited for: each app has a `stop-timeout`, of at most an hour, and the user
+/// may end the waiting.
+const PATIENCE: Duration = Duration::from_secs(3700);
+
+/// How often is looked.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Stop {
+    pub(super) async fn execute(self) -> anyhow::Result<()> {
+        stop(&self.home.open()?).await
+    }
+}
+
+/// Ends the master of this home, and returns when it is gone.
+///
+/// # Errors
+/// There is none, or it does not end.
+pub(super) async fn stop(home: &Home) -> anyhow::Result<()> {
+    let Stopping { os_pid } = Client::new(home.clone()).post("/v1/stop", &serde_json::json!({})).await?;
+    let begun = Instant::now();
+    while holder(home)? == Some(os_pid) {
+        if begun.elapsed() > PATIENCE {
+            bail!("the master, pid {os_pid}, has not ended within {}", humantime::format_duration(PATIENCE));
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}

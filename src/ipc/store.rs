@@ -1,0 +1,114 @@
+//! The protocol between the master and a storekeeper, a child that lives for one request about bundles.
+//!
+//! ```text
+//!   master                          storekeeper
+//!     | ------ StoreRequest ---------> |   and then its end of the stream
+//!     | == the archive, on a pipe ===> |   for `Add` only
+//!     | <----- StoreReply ------------ |   and then its end
+//! ```
+//!
+//! Both are postcard. The stream is the control fd, the pipe the component fd.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::App;
+
+/// The most bytes of a request.
+pub const MAX_REQUEST: usize = 1 << 20;
+
+/// The most bytes of a reply.
+pub const MAX_REPLY: usize = 16 << 20;
+
+/// What is wanted, of which home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreRequest {
+    /// The home's folder.
+    pub home: PathBuf,
+    /// What.
+    pub what: What,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// Take in the archive that comes by the pipe.
+    Add,
+    /// Find a bundle, and make an app of it that can be run.
+    Look {
+        /// Its digest, or enough of its beginning.
+        digest: String,
+        /// The name that the app is to have.
+        name: String,
+        /// Do the settings' keys decide?
+        trust: TrustBy,
+    },
+    /// Say what there is.
+    List,
+    /// Remove bundles, and what only they needed.
+    Prune {
+        /// The digests of those that stay.
+        keep: Vec<String>,
+    },
+    /// Read everything again.
+    Verify,
+}
+
+/// Whether a signature is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TrustBy {
+    /// The home's settings say.
+    Settings,
+    /// No: it has been deployed before.
+    Past,
+}
+
+/// How it went. An error is for the user.
+pub type StoreReply = Result<Answer, String>;
+
+/// What was found or done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// To `Add`.
+    Added(Bundle),
+    /// To `Look`.
+    Found(Bundle, Box<App>),
+    /// To `List`.
+    List(Vec<Bundle>),
+    /// To `Prune`.
+    Pruned {
+        /// Bundles.
+        bundles: usize,
+        /// Files.
+        files: usize,
+        /// Compiled components.
+        compiled: usize,
+        /// Their sum.
+        bytes: u64,
+    },
+    /// To `Verify`.
+    Verified {
+        /// Bundles.
+        bundles: usize,
+        /// Files.
+        files: usize,
+        /// What is wrong, a line each.
+        damaged: Vec<String>,
+    },
+}
+
+/// A bundle that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// `sha256:` and hex.
+    pub digest: String,
+    /// The app's name in its manifest.
+    pub name: String,
+    /// The app's version.
+    pub version: String,
+    /// The key that signed it.
+    pub signer: Option<String>,
+    /// Its files' sum.
+    pub bytes: u64,
+}

@@ -1,0 +1,99 @@
+//! From a request to what it asks for.
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
+
+use super::{
+    events::Events,
+    reply::{Body, Refusal, events, json, refused},
+};
+use crate::{
+    admin::{History, MAX_BODY, Stopping},
+    manifest::is_app_name,
+    master::deploy::{Action, Deployer, Job},
+};
+
+/// Answers one request of this user.
+pub(super) async fn answer(request: Request<Incoming>, uid: u32, deployer: &Deployer) -> Response<Body> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    tracing::debug!(uid, "admin: {method} {path}");
+    route(request, uid, deployer).await.unwrap_or_else(refused)
+}
+
+async fn route(request: Request<Incoming>, uid: u32, deployer: &Deployer) -> Result<Response<Body>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let parts_of_path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
+    let ["v1", path @ ..] = parts_of_path.as_slice() else { return Err(unknown()) };
+    match (&parts.method, path) {
+        (&Method::GET, ["status"]) => Ok(json(&deployer.status().await)),
+        (&Method::POST, ["bundles"]) => Ok(json(&deployer.add(body).await?)),
+        (&Method::GET, ["store"]) => Ok(json(&deployer.bundles().await?)),
+        (&Method::POST, ["store", "prune"]) => Ok(json(&deployer.prune(read(body).await?).await?)),
+        (&Method::POST, ["store", "verify"]) => Ok(json(&deployer.verify().await?)),
+        (&Method::POST, ["stop"]) => {
+            deployer.stop();
+            Ok(json(&Stopping { os_pid: std::process::id() }))
+        }
+        (&Method::GET, ["apps", app, "history"]) => {
+            let app = named(app)?;
+            let record = deployer.record(&app).await?;
+            if record.history.is_empty() {
+                return Err(Refusal::new(
+                    StatusCode::NOT_FOUND,
+                    format!("nothing was ever deployed as {app}"),
+                ));
+            }
+            Ok(json(&History { app, record }))
+        }
+        (&Method::POST, ["apps", app, "deploy"]) => {
+            let app = named(app)?;
+            begin(app, uid, Action::Deploy(read(body).await?), deployer)
+        }
+        (&Method::POST, ["apps", app, "rollback"]) => {
+            let app = named(app)?;
+            let rollback: crate::admin::Rollback = read(body).await?;
+            begin(app, uid, Action::Rollback(rollback.bundle), deployer)
+        }
+        (&Method::POST, ["apps", app, "reload"]) => begin(named(app)?, uid, Action::Reload, deployer),
+        (&Method::POST, ["apps", app, "scale"]) => {
+            let app = named(app)?;
+            let scale: crate::admin::Scale = read(body).await?;
+            begin(app, uid, Action::Scale(scale.workers), deployer)
+        }
+        (&Method::DELETE, ["apps", app]) => begin(named(app)?, uid, Action::Undeploy, deployer),
+        _ => Err(unknown()),
+    }
+}
+
+fn begin(app: String, uid: u32, action: Action, deployer: &Deployer) -> Result<Response<Body>, Refusal> {
+    let (say, body) = Events::new();
+    deployer
+        .begin(Job { app, uid, action }, say)
+        .map_err(|error| Refusal::new(StatusCode::CONFLICT, format!("{error:#}")))?;
+    Ok(events(body))
+}
+
+fn unknown() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "there is no such resource; the README lists them")
+}
+
+fn named(app: &str) -> Result<String, Refusal> {
+    if !is_app_name(app) {
+        let short: String = app.chars().take(64).collect();
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("{short:?} can't be an app's name")));
+    }
+    Ok(app.to_owned())
+}
+
+/// A small body; an empty one stands for `{}`.
+async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+    let bad = |error: String| Refusal::new(StatusCode::BAD_REQUEST, error);
+    let whole = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        bad(format!("the request's body can't be read: {error}; it may have {MAX_BODY} bytes"))
+    })?;
+    let text = whole.to_bytes();
+    let text: &[u8] = if text.is_empty() { b"{}" } else { &text };
+    serde_json::from_slice(text).map_err(|error| bad(format!("the request's body is not right: {error}")))
+}

@@ -1,0 +1,119 @@
+//! Asks a storekeeper: a child for each request, so that neither hashing nor a disk that waits holds up
+//! the master, and no byte of an archive is looked at in it.
+
+use std::{os::fd::OwnedFd, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixStream, unix::pipe},
+    process::Child,
+    time::timeout,
+};
+
+use super::exit;
+use crate::{
+    ipc::{
+        link,
+        store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
+    },
+    sys::{
+        inherit::{COMPONENT_FD, CONTROL_FD},
+        point,
+        spawn::{Spawn, spawn},
+    },
+};
+
+/// The longest that a request may take once an archive is in.
+const STORE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// The longest between two pieces of an archive.
+const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
+
+/// The most bytes of an archive: no bundle is larger unpacked.
+const MAX_ARCHIVE: u64 = 1 << 30;
+
+/// Asks, without an archive.
+///
+/// # Errors
+/// What the storekeeper says, or how it ended without saying anything.
+pub(super) async fn ask(home: &Path, what: What) -> anyhow::Result<Answer> {
+    let (stream, child) = start(home, what, None).await?;
+    finish(stream, child).await
+}
+
+/// Takes in an archive.
+///
+/// # Errors
+/// As [`ask`]; the client stops sending.
+pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer> {
+    let (sender, receiver) = pipe::pipe().context("cannot make a pipe for an archive")?;
+    let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
+    let (stream, child) = start(home, What::Add, Some(receiver)).await?;
+    point::reach("add-begun");
+    upload(sender, archive).await?;
+    point::reach("add-uploaded");
+    finish(stream, child).await
+}
+
+async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<(UnixStream, Child)> {
+    let request = postcard::to_stdvec(&StoreRequest { home: home.to_owned(), what })
+        .context("cannot encode a request to the store")?;
+    let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
+    let fds = [(Some(theirs), CONTROL_FD), (archive, COMPONENT_FD)];
+    let child = spawn(Spawn {
+        title: "hatchery: storekeeper".to_owned(),
+        args: super::arguments::of("storekeeper"),
+        fds: fds.into_iter().filter_map(|(fd, number)| Some((fd?, number))).collect(),
+    })
+    .context("cannot start a storekeeper")?;
+    // One that ended at once is found by what it does not answer.
+    let _ = stream.write_all(&request).await;
+    let _ = stream.shutdown().await;
+    Ok((stream, child))
+}
+
+/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why.
+async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
+    let mut sum = 0;
+    loop {
+        let Ok(frame) = timeout(UPLOAD_PAUSE, archive.frame()).await else {
+            bail!("the archive stopped coming for {}", humantime::format_duration(UPLOAD_PAUSE));
+        };
+        let Some(frame) = frame else { return Ok(()) };
+        let frame = frame.context("the archive broke off")?;
+        let data: &Bytes = match frame.data_ref() {
+            Some(data) => data,
+            None => continue,
+        };
+        sum += data.len() as u64;
+        if sum > MAX_ARCHIVE {
+            bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
+        }
+        if to.write_all(data).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn finish(stream: UnixStream, mut child: Child) -> anyhow::Result<Answer> {
+    let mut reply = vec![];
+    let mut limited = stream.take(MAX_REPLY as u64 + 1);
+    let Ok(read) = timeout(STORE_TIMEOUT, limited.read_to_end(&mut reply)).await else {
+        let _ = child.kill().await;
+        bail!("the store did not answer within {}", humantime::format_duration(STORE_TIMEOUT));
+    };
+    read.context("cannot read the store's answer")?;
+    if reply.is_empty() {
+        bail!("the storekeeper ended without an answer ({})", exit::reason(child.wait().await));
+    }
+    if reply.len() > MAX_REPLY {
+        bail!("the store's answer has more than {MAX_REPLY} bytes");
+    }
+    let reply: StoreReply = postcard::from_bytes(&reply).context("the store's answer is garbage")?;
+    let _ = timeout(STORE_TIMEOUT, child.wait()).await;
+    reply.map_err(anyhow::Error::msg)
+}

@@ -1,0 +1,167 @@
+//! The storekeeper child: does one thing with the bundles of a home, and ends. It reads what strangers
+//! packed, so that the master need not.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::fs::DirBuilderExt as _,
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    bundle::{Digest, Limits, Signer, Trust},
+    home::{Home, Settings},
+    ipc::store::{Answer, Bundle, MAX_REPLY, MAX_REQUEST, StoreReply, StoreRequest, TrustBy, What},
+    manifest::{App, Component},
+    store::{Store, Stored},
+    sys::{inherit, limits, name, parent, point},
+};
+
+/// The most private memory that it may take, in bytes: far more than it does.
+const MEMORY: u64 = 512 << 20;
+
+/// Does what the master asks for.
+///
+/// # Errors
+/// There is no master to ask or to tell. A bundle that is refused is a reply.
+pub async fn run(master: i32) -> anyhow::Result<()> {
+    let control = inherit::take(inherit::CONTROL_FD)
+        .context("`hatchery storekeeper` is started by the master, not by hand")?;
+    parent::die_with_parent(master)?;
+    name::set("hatchery-store")?;
+    limits::cap_data(MEMORY).context("cannot cap this process's memory")?;
+    // It has nothing else to do, so it waits.
+    let mut stream = UnixStream::from(control);
+    stream.set_nonblocking(false)?;
+    let mut request = vec![];
+    (&stream).take(MAX_REQUEST as u64).read_to_end(&mut request)?;
+    let request: StoreRequest = postcard::from_bytes(&request)?;
+    let reply: StoreReply = answer(&request).map_err(|error| format!("{error:#}"));
+    let mut packet = postcard::to_stdvec(&reply)?;
+    if packet.len() > MAX_REPLY {
+        let reply: StoreReply = Err(format!("the answer has more than {MAX_REPLY} bytes"));
+        packet = postcard::to_stdvec(&reply)?;
+    }
+    stream.write_all(&packet)?;
+    Ok(())
+}
+
+fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
+    let home = Home::open(&request.home)?;
+    let store = Store::open(home.folder())?;
+    match &request.what {
+        What::Add => {
+            let archive = inherit::take(inherit::COMPONENT_FD).context("no archive was handed over")?;
+            let trust = trust(&home)?;
+            let added = store.add(fs::File::from(archive), &Limits::default(), &trust)?;
+            Ok(Answer::Added(shown(&added.bundle, &added.signer)))
+        }
+        What::Look { digest, name, trust: by } => {
+            point::reach("look-begun");
+            let stored = store.get(digest)?;
+            let mut trust = trust(&home)?;
+            trust.require &= *by == TrustBy::Settings;
+            let signer = stored.signer(&trust)?;
+            let mut app = stored.app()?;
+            name.clone_into(&mut app.name);
+            place_data(&mut app, &home)?;
+            point::reach("look-found");
+            Ok(Answer::Found(shown(&stored, &signer), Box::new(app)))
+        }
+        What::List => {
+            let trust = Trust { require: false, ..trust(&home)? };
+            let shown = |stored: &Stored| {
+                // One whose signature is wrong is for `verify` to name.
+                let signer = stored.signer(&trust).unwrap_or(Signer::Nobody);
+                shown(stored, &signer)
+            };
+            Ok(Answer::List(store.list()?.iter().map(shown).collect()))
+        }
+        What::Prune { keep } => prune(&home, &store, keep),
+        What::Verify => {
+            let bundles = store.list()?;
+            let files = bundles.iter().map(|bundle| bundle.index.files.len()).sum();
+            let damaged = store.verify(&mut |_| {})?;
+            let line = |damage: &crate::store::Damage| {
+                let of = damage.bundle.map(|digest| format!("bundle {digest}: ")).unwrap_or_default();
+                format!("{of}{}: {}", damage.path.display(), damage.what)
+            };
+            let damaged = damaged.iter().map(line).collect();
+            Ok(Answer::Verified { bundles: bundles.len(), files, damaged })
+        }
+    }
+}
+
+fn trust(home: &Home) -> anyhow::Result<Trust> {
+    let settings = Settings::load(home)?;
+    let keys = settings.trusted_keys.iter().map(|key| key.parse()).collect::<Result<_, _>>();
+    let keys = keys.context("a key of `trusted-keys` in settings.toml is not right")?;
+    Ok(Trust { keys, require: settings.require_signature })
+}
+
+fn shown(stored: &Stored, signer: &Signer) -> Bundle {
+    Bundle {
+        digest: stored.digest.to_string(),
+        name: stored.index.name.clone(),
+        version: stored.index.version.clone(),
+        signer: match signer {
+            Signer::Trusted(key) => Some(key.to_string()),
+            Signer::Nobody | Signer::Unknown(_) => None,
+        },
+        bytes: stored.index.bytes(),
+    }
+}
+
+/// Folders that a guest may write to are not the bundle's: they are the app's, for all its versions.
+fn place_data(app: &mut App, home: &Home) -> anyhow::Result<()> {
+    let data = home.data(&app.name);
+    let root = app.folder.clone();
+    for component in components(app) {
+        for folder in component.capabilities.folders.iter_mut().filter(|folder| folder.writable) {
+            let inside = folder.source.strip_prefix(&root).unwrap_or(Path::new("data"));
+            folder.source = data.join(inside);
+            let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder.source);
+            make.with_context(|| format!("cannot make the folder {}", folder.source.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn components(app: &mut App) -> impl Iterator<Item = &mut Component> {
+    let agent = app.agent.as_mut().map(|agent| &mut agent.component);
+    agent.into_iter().chain(app.worker.as_mut().map(|worker| &mut worker.component))
+}
+
+/// Bundles, their files, and native code of components that no bundle has any more.
+fn prune(home: &Home, store: &Store, keep: &[String]) -> anyhow::Result<Answer> {
+    let keep: BTreeSet<Digest> = keep.iter().filter_map(|digest| digest.parse().ok()).collect();
+    let files =
+        |stored: &Stored| -> Vec<Digest> { stored.index.files.iter().map(|file| file.sha256).collect() };
+    let bundles = store.list()?;
+    let (stay, go): (Vec<_>, Vec<_>) = bundles.iter().partition(|bundle| keep.contains(&bundle.digest));
+    let needed: BTreeSet<Digest> = stay.into_iter().flat_map(files).collect();
+    let unneeded: BTreeSet<String> = go
+        .into_iter()
+        .flat_map(files)
+        .filter(|digest| !needed.contains(digest))
+        .map(|digest| digest.hex())
+        .collect();
+    let pruned = store.prune(&keep)?;
+    let (mut compiled, mut bytes) = (0, pruned.bytes);
+    for entry in fs::read_dir(home.cache()).context("cannot read the compile cache")? {
+        let entry = entry.context("cannot read the compile cache")?;
+        let name = entry.file_name();
+        let digest = name.to_str().and_then(|name| name.split_once('-')).map(|(digest, _)| digest);
+        if digest.is_some_and(|digest| unneeded.contains(digest)) {
+            bytes += entry.metadata().map_or(0, |found| found.len());
+            fs::remove_file(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+            compiled += 1;
+        }
+    }
+    Ok(Answer::Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes })
+}

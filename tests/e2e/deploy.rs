@@ -1,0 +1,146 @@
+//! Deploys under load, and what is left of them.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::support::{App, Connection, Guest, Load, Service, Version, empty, eventually, get, request};
+
+/// The load that no deploy may disturb.
+const CONNECTIONS: usize = 64;
+
+/// How many deploys in a row.
+fn deploys() -> u64 {
+    std::env::var("HATCHERY_E2E_DEPLOYS").map_or(16, |n| n.parse().expect("a number"))
+}
+
+/// Two versions on one address, which differ in what `/env` says.
+fn version(number: u32, listen: &str) -> App {
+    let keys = format!("workers = 2\nlisten = \"{listen}\"\nenvironment = {{ COLOUR = \"{number}\" }}");
+    App::new("probe")
+        .version(&format!("0.{number}.0"))
+        .worker(Guest::ProbeP3, &keys)
+        .agent(Guest::ProbeP3, "")
+}
+
+async fn colour(addr: std::net::SocketAddr) -> String {
+    let reply = get(addr, "/env").await;
+    reply.json::<Value>()["COLOUR"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn under_load_no_request_is_lost() {
+    let service = Service::new();
+    let first = service.write(&version(1, "127.0.0.1:0"));
+    service.start(&[&first]).await;
+    let addr = service.addr_of("probe").await;
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
+    service.ok(&["deploy", &one]).await;
+    service.ok(&["deploy", &two]).await;
+    service.ok(&["store", "prune", "--keep", "1"]).await;
+    let master = service.master().unwrap();
+    let (processes, fds, stored) = (service.processes().len(), master.fds(), service.stored());
+
+    let load = Load::start(addr, Version::H1, CONNECTIONS);
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let watching = tokio::spawn(watch(addr, Arc::clone(&seen)));
+    load.goes_on(500).await;
+    for number in 0..deploys() {
+        let (folder, expected) = if number % 2 == 0 { (&one, "1") } else { (&two, "2") };
+        service.ok(&["deploy", folder, "--allow-downgrade"]).await;
+        // From now on, nothing is heard of the other one.
+        for _ in 0..8 {
+            assert_eq!(colour(addr).await, expected, "after deploy {number}");
+        }
+        load.goes_on(100).await;
+    }
+    watching.abort();
+    let failures = load.end().await;
+    assert!(failures.is_empty(), "{} failures: {failures:?}", failures.len());
+    assert_eq!(*seen.lock().unwrap(), ["1", "2"].map(str::to_owned).into());
+    service.ok(&["store", "prune", "--keep", "1"]).await;
+    eventually("as many processes as before", async || service.processes().len() == processes).await;
+    eventually("as many fds as before", async || master.fds() <= fds).await;
+    assert_eq!(service.stored(), stored);
+}
+
+/// Every answer of a keep-alive client, for as long as it is let.
+async fn watch(addr: std::net::SocketAddr, seen: Arc<Mutex<BTreeSet<String>>>) {
+    loop {
+        let mut connection = Connection::open(addr, Version::H1).await;
+        while let Ok(reply) = connection.try_send(request("GET", "/env", empty())).await {
+            let colour = reply.json::<Value>()["COLOUR"].as_str().unwrap().to_owned();
+            seen.lock().unwrap().insert(colour);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn back_and_forth() {
+    let service = Service::new();
+    let first = service.write(&version(1, "127.0.0.1:0"));
+    service.start(&[&first]).await;
+    let addr = service.addr_of("probe").await;
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
+    service.ok(&["deploy", &one]).await;
+    service.ok(&["deploy", &two]).await;
+    assert_eq!(colour(addr).await, "2");
+    service.ok(&["rollback", "probe"]).await;
+    assert_eq!(colour(addr).await, "1");
+    service.ok(&["rollback", "probe"]).await;
+    assert_eq!(colour(addr).await, "2");
+    let error = service.fails(&["deploy", &one]).await;
+    assert!(error.contains("version 0.1.0 is older than 0.2.0"), "{error}");
+    assert_eq!(colour(addr).await, "2");
+    let history = service.ok(&["history", "probe", "--json"]).await;
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let entries = history["history"].as_array().unwrap();
+    let ends: Vec<_> =
+        entries.iter().map(|entry| (entry["action"].as_str(), entry["failure"].is_null())).collect();
+    let expected = ["deploy", "deploy", "deploy", "rollback", "rollback"].map(|action| (Some(action), true));
+    assert_eq!(ends[..5], expected);
+    assert_eq!(ends[5], (Some("deploy"), false));
+    // By digest, also shortened; and what was never there is refused.
+    let digest = entries[1]["digest"].as_str().unwrap();
+    service.ok(&["deploy", &digest[..20], "--allow-downgrade"]).await;
+    assert_eq!(colour(addr).await, "1");
+    let error = service.fails(&["deploy", "sha256:0000"]).await;
+    assert!(error.contains("no bundle in the store"), "{error}");
+}
+
+#[tokio::test]
+async fn one_bundle_as_two_apps() {
+    let service = Service::new();
+    let app = service.write(&App::probe(Guest::ProbeP2, 1));
+    service.start(&[&app]).await;
+    service.ok(&["deploy", &app, "--app", "other"]).await;
+    let addr = service.addr_of("other").await;
+    assert_ne!(addr, service.addr_of("probe").await);
+    assert_eq!(get(addr, "/hello").await.text(), "hello\n");
+    let bundles: Value = serde_json::from_str(&service.ok(&["store", "list", "--json"]).await).unwrap();
+    assert_eq!(bundles[0]["deployed_as"], serde_json::json!(["other", "probe"]));
+    assert!(service.ok(&["store", "verify"]).await.contains("verified 1 bundles"));
+}
+
+/// A damaged file is found, and named.
+#[tokio::test]
+async fn damage_is_found() {
+    let service = Service::new();
+    let app = service.write(&App::probe(Guest::ProbeP2, 1));
+    service.start(&[&app]).await;
+    let blobs = service.home().join("store/blobs/sha256");
+    let blob = std::fs::read_dir(blobs).unwrap().next().unwrap().unwrap().path();
+    let mut permissions = std::fs::metadata(&blob).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    std::fs::set_permissions(&blob, permissions).unwrap();
+    std::fs::write(&blob, "damaged").unwrap();
+    let error = service.fails(&["store", "verify"]).await;
+    assert!(error.contains(&*blob.file_name().unwrap().to_string_lossy()), "{error}");
+}
