@@ -53,6 +53,8 @@ async fn serve(mut child: Child, guest: Option<(Instance, Handle)>) -> anyhow::R
                 Event::ClusterReady => timers.start(),
                 Event::RunEnded(run, outcomes) => timers.ended(run, &outcomes),
                 Event::Superseded => timers.stop(),
+                // It answers no requests.
+                Event::Check { .. } => {}
                 Event::Stop { .. } => break,
             },
             () = timers.next() => {}

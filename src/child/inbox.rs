@@ -10,7 +10,7 @@ use crate::{
     host::{Guest, Handle, Job, Message, Messenger as _, Wasi},
     ipc::{
         link::Reader,
-        message::{Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
+        message::{CheckId, Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
     },
 };
 
@@ -30,6 +30,15 @@ pub enum Event {
     },
     /// A newer generation's agent keeps the time.
     Superseded,
+    /// Ask the guest for this path; [`ToMaster::Checked`] is due by then.
+    Check {
+        /// To be given back.
+        check: CheckId,
+        /// Of a GET.
+        path: String,
+        /// All of it.
+        timeout: Duration,
+    },
 }
 
 /// Frames from the master.
@@ -117,6 +126,7 @@ impl Inbox {
             ToChild::RunEnded { run, outcomes } => return Some(Event::RunEnded(run, outcomes)),
             ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
             ToChild::Superseded => return Some(Event::Superseded),
+            ToChild::Check { check, path, timeout } => return Some(Event::Check { check, path, timeout }),
         }
         None
     }

@@ -100,6 +100,7 @@ pub(crate) struct Child {
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
     killed: bool,
+    witness: Arc<Witness>,
 }
 
 impl Child {
@@ -121,6 +122,11 @@ impl Child {
     /// Queues a frame that must not be lost. `Full` means that the child is stuck.
     pub(crate) fn control(&self, frame: &ToChild) -> Result<(), SendError> {
         self.sender.send_control(frame, &[])
+    }
+
+    /// What it logged last, the oldest line first. Also when it is gone.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        self.witness.last_lines()
     }
 
     /// SIGKILL. Its exit comes as an event.
@@ -162,7 +168,13 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
-    let child = Child { os_pid: process.id(), sender, kill: Arc::clone(&kill), killed: false };
+    let child = Child {
+        os_pid: process.id(),
+        sender,
+        kill: Arc::clone(&kill),
+        killed: false,
+        witness: Arc::clone(&witness),
+    };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
     let writing = tokio::spawn(writer.run());
     let beating =

@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Alone,
     /// It never served, or no longer does, for this reason; the one before it goes on. The last.
     Failed(String),
+    /// Each of its workers has passed the manifest's health check. Not where there is none.
+    Checked,
 }
 
 /// Tells who brought a release. Whoever no longer listens misses nothing.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use tokio::{sync::oneshot, time::timeout};
 
@@ -74,6 +74,13 @@ impl Service {
         let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
         let response = self.check(request).await;
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
+    }
+
+    /// Answers a request that comes from inside, and has no body.
+    pub(super) async fn inside(&self, parts: Parts) -> Response {
+        let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path());
+        let version = parts.version;
+        self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await
     }
 
     /// How many have come.

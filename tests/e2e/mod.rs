@@ -12,6 +12,7 @@ mod capabilities;
 mod cli;
 mod crash;
 mod hang;
+mod health;
 mod hostile;
 mod hostile_start;
 mod http;

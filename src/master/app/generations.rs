@@ -233,9 +233,13 @@ impl Generations {
     }
 
     fn refused(&self, why: &str, steps: &Steps) {
+        self.say_refused(why);
+        steps.failed(why);
+    }
+
+    fn say_refused(&self, why: &str) {
         let (app, version) = (&self.serving.release.app.name, self.serving.version());
         tracing::error!("reload of {app} failed: {why}; {version} goes on serving");
-        steps.failed(why);
     }
 
     /// What is to be done after whatever happened.
@@ -245,7 +249,9 @@ impl Generations {
             self.serving.serve();
         }
         if let Some(failed) = self.coming.take_if(|coming| coming.failure.is_some()) {
-            self.refused(failed.failure.as_deref().unwrap_or_default(), &failed.steps);
+            let why = failed.failure.as_deref().unwrap_or_default();
+            self.say_refused(why);
+            failed.failed(why);
             self.leaving.push(failed);
         }
         if let Some(ready) = self.coming.take_if(|coming| coming.is_ready) {

@@ -2,7 +2,9 @@
 //! hears. `generations` owns them. It decides nothing by itself: `state` says what is to be done,
 //! `router` who gets what.
 
+mod checks;
 mod report;
+mod send;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,10 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::{Pid, Process, Role, State},
-    ipc::{
-        link::SendError,
-        message::{Boot, ToChild, ToMaster},
-    },
+    ipc::message::{Boot, ToChild, ToMaster},
     master::{
         children::{self, Child, ChildEvent, Happening, Launch},
         front::Front,
@@ -25,13 +24,13 @@ use crate::{
         reason::{MAX_REASON, cut},
         release::Release,
         router::{self, Outgoing, Router},
-        state::{Action, Cluster, Event, Shape},
+        state::{
+            Action, Cluster, Event, Shape,
+            health::{self, Health},
+        },
         steps::{Step, Steps},
     },
 };
-
-/// Why a child that does not read is killed.
-const STUCK: &str = "does not read its control socket";
 
 /// What a generation is made of.
 pub(super) struct Options {
@@ -71,12 +70,16 @@ pub(super) struct Running {
     serves: bool,
     /// A newer generation keeps the time.
     is_superseded: bool,
-    /// Every process is ready, or was once.
+    /// Every process is ready and healthy, or was once: it may serve.
     pub(super) is_ready: bool,
     /// Why it could not start.
     pub(super) failure: Option<String>,
     /// No process is left.
     pub(super) stopped: bool,
+    /// Is it healthy? While that is looked at.
+    health: Option<Health>,
+    /// What the child logged last that made it fail.
+    last_lines: Vec<String>,
 }
 
 impl Running {
@@ -119,15 +122,21 @@ impl Running {
             is_ready: false,
             failure: None,
             stopped: false,
+            health: None,
+            last_lines: vec![],
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
         running
     }
 
-    /// It never served, or is not going to.
+    /// It never served, or is not going to. What the log has already is said as well: who brought it
+    /// may not see that.
     pub(super) fn failed(&self, why: &str) {
-        self.steps.failed(why);
+        if self.last_lines.is_empty() {
+            return self.steps.failed(why);
+        }
+        self.steps.failed(format!("{why}\nlast lines of its log:\n  {}", self.last_lines.join("\n  ")));
     }
 
     /// Nothing is left of those before it.
@@ -165,7 +174,7 @@ impl Running {
         let ready = |role, state| role == Role::Worker && state == State::Ready;
         for process in self.cluster.processes() {
             if ready(process.role, process.state) {
-                self.front.ready(process.pid);
+                self.front.ready(process.pid, self.generation);
             }
         }
         self.front.open();
@@ -191,12 +200,14 @@ impl Running {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.cluster.deadline().into_iter().chain(self.router.deadline()).min()
+        let health = self.health.as_ref().and_then(Health::deadline);
+        [self.cluster.deadline(), self.router.deadline(), health].into_iter().flatten().min()
     }
 
     pub(super) fn tick(&mut self) {
         self.router.tick(Instant::now(), &mut self.out);
         self.send_out();
+        self.check(health::Event::Tick);
         self.step(Event::Tick);
     }
 
@@ -212,6 +223,10 @@ impl Running {
                 tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
                 self.step(Event::Recycle { pid, reason });
             }
+            Happening::Frame(ToMaster::Checked { check, result }, _) => {
+                self.check(health::Event::Checked { pid, check, result });
+                self.settle();
+            }
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
@@ -220,8 +235,12 @@ impl Running {
                 self.settle();
             }
             Happening::Ready => self.step(Event::Ready(pid)),
-            Happening::Failed(reason) => self.step(Event::Failed { pid, reason }),
+            Happening::Failed(reason) => {
+                self.keep_last_lines(pid);
+                self.step(Event::Failed { pid, reason });
+            }
             Happening::Exited(reason) => {
+                self.keep_last_lines(pid);
                 self.forget(pid, &reason);
                 self.step(Event::Exited { pid, reason });
             }
@@ -234,12 +253,14 @@ impl Running {
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }
         self.front.gone(pid);
+        self.check(health::Event::Gone(pid));
         self.router.gone(pid, Instant::now(), &mut self.out);
         self.send_out();
     }
 
     /// Ends in order. What handing out the last connections took is part of the time to stop.
     pub(super) fn stop(&mut self, asked_at: Instant) {
+        self.health = None;
         let actions = self.cluster.handle(Event::Stop, asked_at);
         self.carry_out(actions);
         self.settle();
@@ -256,6 +277,9 @@ impl Running {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
+            }
+            if matches!(event, Event::Retire | Event::Stop | Event::Kill) {
+                self.health = None;
             }
             let ready = if let Event::Ready(pid) = event { Some(pid) } else { None };
             let actions = self.cluster.handle(event, now);
@@ -275,8 +299,11 @@ impl Running {
         tracing::info!(app, %role, slot, %pid, "ready");
         self.router.ready(pid, now, &mut self.out);
         self.send_out();
-        if role == Role::Worker && self.serves {
-            self.front.ready(pid);
+        if role == Role::Worker {
+            self.check(health::Event::Ready { pid, slot });
+            if self.serves {
+                self.front.ready(pid, self.generation);
+            }
         }
     }
 
@@ -294,7 +321,7 @@ impl Running {
                 Action::ProcessesChanged => self.tell_processes(),
                 Action::Ready => {
                     self.router.cluster_ready(&mut self.out);
-                    self.is_ready = true;
+                    self.begin_checks();
                 }
                 Action::StopChild { pid, within, idle } => {
                     self.draining(pid);
@@ -316,6 +343,7 @@ impl Running {
     fn draining(&mut self, pid: Pid) {
         self.router.draining(pid);
         self.front.draining(pid);
+        self.check(health::Event::Gone(pid));
     }
 
     fn spawn(&mut self, pid: Pid, role: Role, slot: u32, replacement: bool) {
@@ -345,61 +373,6 @@ impl Running {
                 self.forget(pid, &reason);
                 self.told.push_back(Event::Exited { pid, reason });
             }
-        }
-    }
-
-    fn tell_processes(&mut self) {
-        let frame = ToChild::Processes(self.cluster.processes());
-        let pids: Vec<Pid> = self.children.keys().copied().collect();
-        for pid in pids {
-            self.control(pid, &frame);
-        }
-    }
-
-    /// A child that takes no control frame is stuck, and is killed.
-    fn control(&mut self, pid: Pid, frame: &ToChild) {
-        let Some(child) = self.children.get(&pid) else { return };
-        match child.control(frame) {
-            // Its exit is on its way.
-            Ok(()) | Err(SendError::Closed) => {}
-            Err(SendError::Full | SendError::TooLong) => {
-                self.told.push_back(Event::Failed { pid, reason: STUCK.to_owned() });
-            }
-        }
-    }
-
-    /// Puts the router's frames on their links.
-    fn send_out(&mut self) {
-        while !self.out.is_empty() {
-            let mut out = std::mem::take(&mut self.out);
-            for outgoing in out.drain(..) {
-                self.send_one(outgoing);
-            }
-            if self.out.is_empty() {
-                // The room is used again.
-                self.out = out;
-            }
-        }
-    }
-
-    fn send_one(&mut self, outgoing: Outgoing) {
-        let Outgoing { to, frame, data } = &outgoing;
-        let Some(child) = self.children.get(to) else { return };
-        let sent = match frame {
-            ToChild::Message { .. }
-            | ToChild::Question { .. }
-            | ToChild::Answered { .. }
-            | ToChild::RunTask { .. } => child.send(frame, data),
-            ToChild::Boot(_)
-            | ToChild::ClusterReady
-            | ToChild::Processes(_)
-            | ToChild::Asked { .. }
-            | ToChild::RunEnded { .. }
-            | ToChild::Stop { .. }
-            | ToChild::Superseded => return self.control(*to, frame),
-        };
-        if sent.is_err() {
-            self.router.refused(outgoing, &mut self.out);
         }
     }
 }

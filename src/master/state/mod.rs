@@ -14,6 +14,7 @@
 mod backoff;
 mod change;
 mod end;
+pub(crate) mod health;
 mod occupant;
 mod slot;
 #[cfg(test)]
