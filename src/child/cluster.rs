@@ -13,6 +13,7 @@ use crate::{
     host::{Answer, Messenger, Waiting},
     ipc::{
         blackbox::BlackBox,
+        counters::Counters,
         link::{self, Sender},
         message::{AskId, Boot, MAX_TRAP, ToMaster},
     },
@@ -36,6 +37,7 @@ pub struct Cluster {
     asks: Asks,
     blackbox: Arc<BlackBox>,
     consumed: Mutex<Consumed>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Default)]
@@ -45,7 +47,12 @@ struct Consumed {
 }
 
 impl Cluster {
-    pub(super) fn new(boot: &Boot, sender: Sender<ToMaster>, blackbox: Arc<BlackBox>) -> Self {
+    pub(super) fn new(
+        boot: &Boot,
+        sender: Sender<ToMaster>,
+        blackbox: Arc<BlackBox>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             sender,
             name: boot.app.name.clone(),
@@ -59,6 +66,7 @@ impl Cluster {
             asks: Asks::default(),
             blackbox,
             consumed: Mutex::default(),
+            counters,
         }
     }
 
@@ -194,6 +202,7 @@ impl Messenger for Cluster {
     }
 
     fn trapped(&self, reason: &str) {
+        self.counters.trapped();
         let cut = reason.floor_char_boundary(MAX_TRAP);
         let requests = self.blackbox.requests();
         self.tell(&ToMaster::Trapped { reason: reason[..cut].to_owned(), requests });

@@ -9,6 +9,7 @@ use crate::{
     cluster::Role,
     ipc::{
         blackbox::BlackBox,
+        counters::Counters,
         link,
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
@@ -27,6 +28,8 @@ pub struct Child {
     pub inbox: Inbox,
     /// What the master has when this process is gone.
     pub blackbox: Arc<BlackBox>,
+    /// What the master shows of this process.
+    pub counters: Arc<Counters>,
 }
 
 impl Child {
@@ -52,15 +55,17 @@ impl Child {
         let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
         let blackbox = Arc::new(BlackBox::open(blackbox)?);
         log::also_to(&blackbox);
+        let counters = inherit::take(inherit::COUNTERS_FD).context("no counters were handed over")?;
+        let counters = Arc::new(Counters::open(counters)?);
         if let Some(cap) = memory_cap(&boot) {
             limits::cap_data(cap).context("cannot cap this process's memory")?;
         }
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
-        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone()));
+        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone()));
         let inbox = Inbox::new(reader, cluster.clone());
-        Ok(Self { boot, cluster, inbox, blackbox })
+        Ok(Self { boot, cluster, inbox, blackbox, counters })
     }
 
     /// The guest's start has returned.

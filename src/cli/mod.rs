@@ -5,6 +5,8 @@ mod check;
 mod home;
 mod options;
 mod run;
+#[expect(dead_code, reason = "the verb comes with the admin socket, which it asks")]
+mod status;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ impl fmt::Display for Pid {
 
 /// What a process is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// One per app: schedules, long-lived work.
     Agent,
@@ -35,6 +36,7 @@ impl fmt::Display for Role {
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Spawned; its guest's `start` has not returned.
     Starting,

@@ -2,7 +2,7 @@
 //! master keeps when the child is gone, however it went.
 //!
 //! ```text
-//!   | head | REQUESTS slots: used, since (ms, u64), length, text | a ring of LOG bytes |
+//!   | head | REQUESTS slots: used, since (ms of `sys::clock`, u64), length, text | a ring of LOG bytes |
 //!     \-- where the ring's next byte goes (u64)
 //! ```
 //!
@@ -17,12 +17,15 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::sys::shared::{self, Shared};
+use crate::sys::{
+    clock,
+    shared::{self, Shared},
+};
 
 /// The most requests that are noted at once; more are served, but not noted.
 pub const REQUESTS: usize = 64;
@@ -85,7 +88,7 @@ pub fn read(fd: impl AsFd) -> io::Result<Contents> {
 }
 
 fn requests(memory: &Shared) -> Vec<Request> {
-    let now = unix_ms();
+    let now = millis(clock::monotonic());
     let mut requests: Vec<Request> =
         (0..REQUESTS).filter_map(|slot| request(&memory.read(HEAD + slot * SLOT, SLOT), now)).collect();
     requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
@@ -106,9 +109,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map(u64::from_le_bytes).unwrap_or_default()
 }
 
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The child's side.
@@ -128,15 +130,16 @@ impl BlackBox {
         Ok(Self { memory: Shared::map(fd, LENGTH)?, free, next: AtomicU64::new(0) })
     }
 
-    /// Notes a request until the note is dropped. None where as many as may be are noted.
-    pub fn request(&self, method: &str, path: &str) -> Option<Note<'_>> {
+    /// Notes a request until the note is dropped. None where as many as may be are noted. `now` is of
+    /// [`clock::monotonic`].
+    pub fn request(&self, method: &str, path: &str, now: Duration) -> Option<Note<'_>> {
         let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let mut bytes = [0; SLOT];
         let text = bytes[10..].iter_mut().take(MAX_TEXT);
         let words = method.bytes().chain([b' ']).chain(path.bytes());
         let length = text.zip(words).map(|(to, from)| *to = from).count();
         bytes[0] = 1;
-        bytes[1..9].copy_from_slice(&unix_ms().to_le_bytes());
+        bytes[1..9].copy_from_slice(&millis(now).to_le_bytes());
         bytes[9] = u8::try_from(length).unwrap_or(u8::MAX);
         self.memory.write(HEAD + slot * SLOT, &bytes[..10 + length]);
         Some(Note { of: self, slot })
@@ -182,9 +185,9 @@ mod tests {
         let fd = create().unwrap();
         assert_eq!(read(&fd).unwrap(), Contents::default());
         let child = BlackBox::open(&fd).unwrap();
-        let first = child.request("GET", "/first").unwrap();
-        drop(child.request("GET", "/done").unwrap());
-        let second = child.request("POST", &"x".repeat(500)).unwrap();
+        let first = child.request("GET", "/first", clock::monotonic()).unwrap();
+        drop(child.request("GET", "/done", clock::monotonic()).unwrap());
+        let second = child.request("POST", &"x".repeat(500), clock::monotonic()).unwrap();
         child.log(b"one\ntwo\n");
         let left = read(&fd).unwrap();
         let mut requests: Vec<_> = left.requests.iter().map(|request| request.request.as_str()).collect();
@@ -216,10 +219,10 @@ mod tests {
     fn requests_past_the_bound_are_not_noted() {
         let fd = create().unwrap();
         let child = BlackBox::open(&fd).unwrap();
-        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/")).collect();
+        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/", clock::monotonic())).collect();
         assert_eq!(notes.len(), REQUESTS);
         drop(notes);
-        assert!(child.request("GET", "/").is_some());
+        assert!(child.request("GET", "/", clock::monotonic()).is_some());
     }
 
     #[test]

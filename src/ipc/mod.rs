@@ -3,6 +3,7 @@
 pub mod blackbox;
 pub mod codec;
 pub mod compile;
+pub mod counters;
 pub mod handoff;
 pub mod heartbeat;
 pub mod link;

@@ -17,6 +17,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+pub(crate) use self::printable::printable;
 use crate::{cluster::Role, ipc::blackbox::BlackBox};
 
 /// The target of what guests write to standard output.

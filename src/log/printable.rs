@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Control characters and those that turn the direction of text are shown, not obeyed; a further line
 /// is indented, so that it can't pass for one of its own.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
     }

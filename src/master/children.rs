@@ -35,11 +35,14 @@ use crate::{
     ipc::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
+        counters::{self, Snapshot},
         link::{self, Reader, SendError, Sender},
         message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
-        inherit::{BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD},
+        inherit::{
+            BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+        },
         spawn::{Spawn, spawn},
     },
 };
@@ -100,6 +103,8 @@ pub(crate) struct Child {
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
     killed: bool,
+    since: Instant,
+    counters: counters::Reader,
     witness: Arc<Witness>,
 }
 
@@ -107,6 +112,16 @@ impl Child {
     /// The operating system's pid.
     pub(crate) fn os_pid(&self) -> u32 {
         self.os_pid.unwrap_or_default()
+    }
+
+    /// Since it was spawned.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// What it counts, as of now.
+    pub(crate) fn counts(&self) -> Snapshot {
+        self.counters.snapshot()
     }
 
     /// Is it being killed? What it still sends is of no interest.
@@ -145,6 +160,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let (heartbeat, their_heartbeat) = link::pair()?;
     let blackbox = blackbox::create()?;
     let their_blackbox = blackbox.try_clone()?;
+    let (counters, their_counters) = counters::create()?;
     let fds: Vec<(OwnedFd, RawFd)> = [
         (Some(theirs), CONTROL_FD),
         (code, COMPONENT_FD),
@@ -152,6 +168,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         (listener, LISTENER_FD),
         (Some(their_heartbeat), HEARTBEAT_FD),
         (Some(their_blackbox), BLACKBOX_FD),
+        (Some(their_counters), COUNTERS_FD),
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
@@ -173,6 +190,8 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         sender,
         kill: Arc::clone(&kill),
         killed: false,
+        since: Instant::now(),
+        counters,
         witness: Arc::clone(&witness),
     };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));

@@ -37,4 +37,4 @@ mod witness;
 pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
-pub use status::{AppStatus, ProcessStatus, SlotStatus};
+pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

@@ -1,13 +1,17 @@
-//! What the master knows of its apps, for `hatchery status`. Data only; `app` fills it in.
+//! What the master knows of its apps, for `hatchery status`. Data only; `app` fills it in, and in
+//! JSON it is what the admin socket says.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{Pid, Role, State};
+use crate::{
+    cluster::{Pid, Role, State},
+    ipc::counters::Snapshot,
+};
 
 /// One app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppStatus {
     /// Its name.
     pub name: String,
@@ -19,14 +23,45 @@ pub struct AppStatus {
     pub dropped: u64,
     /// Answers to questions that came too late.
     pub late_answers: u64,
-    /// The agent's first, then the workers'.
-    pub slots: Vec<SlotStatus>,
     /// Of what serves, counted from 1.
     pub generation: u64,
+    /// Since the app started, also of processes and generations that are gone.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// That which serves first, then one that is to, then those that drain.
+    pub generations: Vec<GenerationStatus>,
+}
+
+/// One deployed version of an app.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// Counted from 1.
+    pub generation: u64,
+    /// The app's version.
+    pub version: String,
+    /// What it is there for.
+    pub state: GenerationState,
+    /// Since it started, also of its processes that are gone.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// The agent's first, then the workers'.
+    pub slots: Vec<SlotStatus>,
+}
+
+/// Where a generation is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GenerationState {
+    /// Starts, and is to serve.
+    Coming,
+    /// Gets new connections.
+    Serving,
+    /// Finishes what it has accepted, or could not start.
+    Draining,
 }
 
 /// A place for a process, and who is in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotStatus {
     /// What the process is for.
     pub role: Role,
@@ -40,10 +75,12 @@ pub struct SlotStatus {
     pub restarts: u64,
     /// Why the last process ended.
     pub last_exit: Option<String>,
+    /// Those that leave, and one that is to take over.
+    pub others: Vec<ProcessStatus>,
 }
 
 /// A process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessStatus {
     /// The cluster's pid.
     pub pid: Pid,
@@ -57,4 +94,92 @@ pub struct ProcessStatus {
     pub sent: u64,
     /// Messages for it that were dropped, and those from it that nobody could take.
     pub dropped: u64,
+    /// The app's generation that it is of.
+    pub generation: u64,
+    /// Since it was spawned.
+    pub uptime_seconds: u64,
+    /// Resident. `None` where the system does not say.
+    pub memory_bytes: Option<u64>,
+    /// User and system, since it was spawned. `None` where the system does not say.
+    pub cpu_seconds: Option<f64>,
+    /// Since it was spawned.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+}
+
+/// Requests, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Requests whose head was read.
+    pub requests: u64,
+    /// Those whose response's head is not there yet.
+    pub in_flight: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Responses of 500 and above, refusals included.
+    pub errors: u64,
+    /// Requests that were refused, since as many waited as may.
+    pub refused: u64,
+    /// Requests that were run again, since another one ended their instance.
+    pub repeated: u64,
+    /// The guest's traps.
+    pub traps: u64,
+    /// From a request's head to its response's, of the quicker half of all; 6 % exact. `None` without
+    /// requests.
+    pub p50_ms: Option<f64>,
+    /// The same, of the quickest 99 of a hundred.
+    pub p99_ms: Option<f64>,
+}
+
+impl From<&Snapshot> for Traffic {
+    fn from(counts: &Snapshot) -> Self {
+        let quantile = |p| counts.latency.quantile(p).map(millis);
+        Self {
+            requests: counts.requests,
+            in_flight: counts.in_flight,
+            connections: counts.connections,
+            errors: counts.errors(),
+            refused: counts.refused,
+            repeated: counts.repeated,
+            traps: counts.traps,
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+        }
+    }
+}
+
+/// To the microsecond.
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_units_and_is_flat() {
+        let process = ProcessStatus {
+            pid: Pid(7),
+            os_pid: 42,
+            state: State::Ready,
+            received: 1,
+            sent: 2,
+            dropped: 3,
+            generation: 4,
+            uptime_seconds: 5,
+            memory_bytes: Some(6),
+            cpu_seconds: Some(0.5),
+            traffic: Traffic { requests: 8, p99_ms: Some(1.5), ..Traffic::default() },
+        };
+        let json = serde_json::to_value(&process).unwrap();
+        let expected = serde_json::json!({
+            "pid": 7, "os_pid": 42, "state": "ready", "received": 1, "sent": 2, "dropped": 3,
+            "generation": 4, "uptime_seconds": 5, "memory_bytes": 6, "cpu_seconds": 0.5,
+            "requests": 8, "in_flight": 0, "connections": 0, "errors": 0, "refused": 0, "repeated": 0,
+            "traps": 0, "p50_ms": null, "p99_ms": 1.5,
+        });
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_value::<ProcessStatus>(json).unwrap(), process);
+    }
 }

@@ -29,6 +29,9 @@ pub const HEARTBEAT_FD: RawFd = 7;
 /// The child's black box (`ipc::blackbox`). Absent in a compiler.
 pub const BLACKBOX_FD: RawFd = 8;
 
+/// The child's counters (`ipc::counters`). Absent in a compiler.
+pub const COUNTERS_FD: RawFd = 9;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

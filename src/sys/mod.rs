@@ -5,6 +5,7 @@
 //! no protocol and no manifest.
 
 pub mod acceptor;
+pub mod clock;
 pub mod fd_socket;
 pub mod inherit;
 pub mod limits;

@@ -1,14 +1,14 @@
 //! Memory that two processes share: one writes, the other reads what was left when the first is gone.
 //!
-//! Bytes are atomic, since the other side may change them at any time: what is read may be torn, and
-//! is as hostile as a frame. `ipc::blackbox` gives it a layout.
+//! Bytes, or words, are atomic, since the other side may change them at any time: what is read may be
+//! torn, and is as hostile as a frame. `ipc::blackbox` and `ipc::counters` give it a layout.
 
 use std::{
     io,
     num::NonZeroUsize,
     os::fd::{AsFd, OwnedFd},
     ptr::NonNull,
-    sync::atomic::{AtomicU8, Ordering::Relaxed},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
 use nix::{
@@ -31,6 +31,9 @@ pub struct Shared {
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
+
+/// Bytes of one.
+pub const WORD: NonZeroUsize = NonZeroUsize::new(size_of::<u64>()).expect("it is not empty");
 
 /// Makes so many bytes of memory that can't be made smaller or larger.
 ///
@@ -82,6 +85,32 @@ impl Shared {
     }
 }
 
+/// A mapping that is used by words alone: memory that is read and written in two sizes has no meaning
+/// that one can rely on.
+#[derive(Debug)]
+pub struct Words(Shared);
+
+impl Words {
+    /// Maps what [`create`] made, of so many words.
+    ///
+    /// # Errors
+    /// As [`Shared::map`]; or it is more than can be addressed.
+    pub fn map(fd: impl AsFd, count: NonZeroUsize) -> io::Result<Self> {
+        let length = count.checked_mul(WORD).ok_or_else(|| io::Error::other("too many words"))?;
+        Shared::map(fd, length).map(Self)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[AtomicU64] {
+        let start: NonNull<AtomicU64> = self.0.start.cast();
+        // SAFETY: the mapping begins at a page and is as long as that, lives as long as `self`, can't
+        // be made smaller (sealed), is read as words only, and atomics may be changed by others at any
+        // time.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), self.0.length / WORD.get()) }
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         // SAFETY: mapped by `map`, and nobody borrows from it any more.
@@ -103,6 +132,16 @@ mod tests {
         assert_eq!(other.read(6000, 1), b"");
         drop(one);
         assert_eq!(other.read(4996, 1), b"a");
+    }
+
+    #[test]
+    fn words_are_shared_too() {
+        let count = NonZeroUsize::new(600).unwrap();
+        let fd = create(c"test", count.checked_mul(WORD).unwrap()).unwrap();
+        let (one, other) = (Words::map(&fd, count).unwrap(), Words::map(&fd, count).unwrap());
+        one.all()[599].store(u64::MAX - 1, Relaxed);
+        assert_eq!(other.all().len(), 600);
+        assert_eq!(other.all()[599].load(Relaxed), u64::MAX - 1);
     }
 
     #[test]

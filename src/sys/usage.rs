@@ -1,8 +1,44 @@
-//! What this process takes of the machine.
+//! What processes take of the machine.
 
-use std::{fs, io};
+use std::{fs, io, time::Duration};
 
-/// Resident memory, in bytes.
+use nix::unistd::{SysconfVar, sysconf};
+
+/// What one process takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Resident memory, in bytes.
+    pub memory: u64,
+    /// User and system time since its start, all of its threads.
+    pub cpu: Duration,
+}
+
+/// Of another process, by the system's pid. One small read.
+///
+/// # Errors
+/// It is gone; or `/proc` isn't mounted, or says it in a way that this doesn't know.
+pub fn of(os_pid: u32) -> io::Result<Usage> {
+    let path = format!("/proc/{os_pid}/stat");
+    let unit = |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
+    let page = unit(SysconfVar::PAGE_SIZE).unwrap_or(4096);
+    let tick = unit(SysconfVar::CLK_TCK).filter(|tick| *tick > 0).unwrap_or(100);
+    parse(&fs::read_to_string(&path)?, page, tick)
+        .ok_or_else(|| io::Error::other(format!("{path} is not as expected")))
+}
+
+/// See proc_pid_stat(5): after the name, which may hold anything, come 3 to 52, by blanks.
+fn parse(stat: &str, page: u64, tick: u64) -> Option<Usage> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    // utime, stime, rss
+    let wanted = |(number, _): &(u32, &str)| matches!(number, 14 | 15 | 24);
+    let mut fields = (3..).zip(rest.split_ascii_whitespace()).filter(wanted);
+    let mut next = || fields.next()?.1.parse::<u64>().ok();
+    let (user, system, pages) = (next()?, next()?, next()?);
+    let cpu = Duration::from_secs_f64(user.saturating_add(system) as f64 / tick as f64);
+    Some(Usage { memory: pages.saturating_mul(page), cpu })
+}
+
+/// This process's resident memory, in bytes.
 ///
 /// # Errors
 /// `/proc` isn't mounted, or says it in a way that this doesn't know.
@@ -23,5 +59,34 @@ mod tests {
         let much = vec![1u8; 64 << 20];
         let after = resident().unwrap();
         assert!(after >= before + (32 << 20), "{before} {after} {}", much.len());
+        let seen = of(std::process::id()).unwrap().memory;
+        assert!(seen >= before + (32 << 20), "{before} {seen} {}", much.len());
+    }
+
+    #[test]
+    fn work_takes_time() {
+        let this = std::process::id();
+        let before = of(this).unwrap().cpu;
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        while of(this).unwrap().cpu < before + Duration::from_millis(50) {
+            assert!(std::time::Instant::now() < patience, "no time was counted");
+        }
+    }
+
+    #[test]
+    fn stat_as_a_table() {
+        let tail = "S 1 42 42 0 -1 4194560 1 2 3 4 250 50 7 8 20 0 1 0 99 1000000 321 18446744073709551615 1";
+        let usage = Usage { memory: 321 * 4096, cpu: Duration::from_secs(3) };
+        for (stat, expected) in [
+            (format!("7 (hatchery-worker) {tail}"), Some(usage)),
+            (format!("7 (a) b ) 9 (c) {tail}"), Some(usage)),
+            (format!("7 (a) {}", &tail[..40]), None),
+            (format!("7 (a) {}", tail.replace("250", "-1")), None),
+            ("7 (a".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parse(&stat, 4096, 100), expected, "{stat}");
+        }
+        assert!(of(0).is_err());
     }
 }

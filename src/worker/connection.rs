@@ -141,6 +141,7 @@ impl Connections {
         }
         let (service, readers) = (self.service.clone(), Arc::new(Readers::default()));
         let is_draining = self.is_draining.clone();
+        let connected = self.service.connected();
         let wire = Arc::new(Wire { is_draining, is_h2: AtomicBool::new(false), is_h2_now: Notify::new() });
         let (its, of_connection) = (wire.clone(), readers.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
@@ -177,6 +178,7 @@ impl Connections {
                     tracing::debug!("a connection ended early: {:#}", anyhow::Error::from_boxed(error));
                 }
             }
+            drop(connected);
             closed();
         });
     }

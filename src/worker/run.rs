@@ -86,6 +86,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         timeout: app.limits.request_timeout,
         serial,
         blackbox: child.blackbox.clone(),
+        counters: child.counters.clone(),
         body: BodyLimits { size: app.limits.body_size, timeout: app.limits.body_timeout },
     }));
     let health = Health::new(service.clone(), child.cluster.clone(), child.boot.address);

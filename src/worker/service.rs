@@ -8,13 +8,7 @@
 //!              └── bystander: once more where that changes nothing, else 503
 //! ```
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
@@ -24,7 +18,13 @@ use crate::host::{
     BodyFailure, BodyLimits, Busy, Failure, Handle, IncomingRequest, PerRequest, RequestBody, Response,
     ResponseBody, Upload,
 };
-use crate::ipc::blackbox::BlackBox;
+use crate::{
+    ipc::{
+        blackbox::BlackBox,
+        counters::{Connected, Counters},
+    },
+    sys::clock,
+};
 
 /// The most fields of a request's head. In HTTP/1 it is hyper's own bound, where any other would cost
 /// each request something; in HTTP/2 hyper does not count.
@@ -50,42 +50,48 @@ pub(super) struct Options {
     pub(super) body: BodyLimits,
     /// Where requests are noted.
     pub(super) blackbox: Arc<BlackBox>,
+    /// Where they are counted.
+    pub(super) counters: Arc<Counters>,
 }
 
 /// What every connection of a worker serves.
 pub(super) struct Service {
     options: Options,
-    /// Requests that were run a second time.
-    repeated: AtomicU64,
-    /// Requests that came.
-    requests: AtomicU64,
 }
 
 impl Service {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, repeated: AtomicU64::new(0), requests: AtomicU64::new(0) }
+        Self { options }
     }
 
     /// Answers.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response {
-        self.requests.fetch_add(1, Relaxed);
-        let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path());
+        let now = clock::monotonic();
+        let counted = self.options.counters.begin(now);
+        let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path(), now);
         // Of HTTP/2, hyper would send a guest's body also where there must be none.
         let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
         let response = self.check(request).await;
+        counted.answered(response.status().as_u16(), clock::monotonic());
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
-    /// Answers a request that comes from inside, and has no body.
+    /// Answers a request that comes from inside, and has no body. It is no client's, and not counted.
     pub(super) async fn inside(&self, parts: Parts) -> Response {
-        let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path());
+        let now = clock::monotonic();
+        let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path(), now);
         let version = parts.version;
         self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await
     }
 
     /// How many have come.
     pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Relaxed)
+        self.options.counters.requests()
+    }
+
+    /// Counts a connection for as long as it is kept.
+    pub(super) fn connected(&self) -> Connected {
+        self.options.counters.connected()
     }
 
     async fn check(&self, request: Request<Incoming>) -> Response {
@@ -119,6 +125,7 @@ impl Service {
         loop {
             let (reply, response) = oneshot::channel();
             if self.hand_over(request, reply).is_err() {
+                self.options.counters.refused();
                 self.unstick();
                 return retry(StatusCode::SERVICE_UNAVAILABLE, "too many requests wait\n", "1");
             }
@@ -136,7 +143,7 @@ impl Service {
                 Ok(Err(Failure::Bystander(Some(same)))) if may_repeat => {
                     may_repeat = false;
                     request = *same;
-                    let sum = self.repeated.fetch_add(1, Relaxed) + 1;
+                    let sum = self.options.counters.repeated();
                     tracing::debug!(
                         "{} {} is run again, since its instance was replaced; {sum} so far",
                         request.method(),

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     cluster::Pid,
+    ipc::counters::Snapshot,
     master::{
         bind::bind,
         children::ChildEvent,
@@ -32,7 +33,7 @@ use crate::{
         release::{Change, Release},
         reload::Reload,
         state::Event,
-        status::AppStatus,
+        status::{AppStatus, GenerationState, Traffic},
         steps::{Step, Steps},
     },
 };
@@ -71,6 +72,8 @@ pub(super) struct Generations {
     seed: u64,
     events: mpsc::Sender<ChildEvent>,
     breaches: mpsc::UnboundedSender<Breach>,
+    /// Of generations that are gone: what their children counted.
+    gone_counts: Snapshot,
 }
 
 impl Generations {
@@ -114,6 +117,7 @@ impl Generations {
             seed,
             events,
             breaches,
+            gone_counts: Snapshot::default(),
         })
     }
 
@@ -260,6 +264,7 @@ impl Generations {
         for old in self.leaving.extract_if(.., |old| old.stopped) {
             let (dropped, late) = old.losses();
             self.gone = (self.gone.0 + dropped, self.gone.1 + late);
+            self.gone_counts.add(&old.counts());
             tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
         }
         if self.serves && self.leaving.is_empty() {
@@ -360,12 +365,25 @@ impl Generations {
 
     /// How it is.
     pub(super) fn status(&self) -> AppStatus {
-        let mut status = self.serving.status();
-        let elsewhere = self.all().skip(1).map(Running::losses).chain([self.gone]);
-        for (dropped, late) in elsewhere {
-            status.dropped += dropped;
-            status.late_answers += late;
+        let (app, serving) = (&self.serving.release.app, &self.serving);
+        let now = if self.serves { GenerationState::Serving } else { GenerationState::Coming };
+        let coming = self.coming.iter().map(|one| one.status(GenerationState::Coming));
+        let leaving = self.leaving.iter().map(|one| one.status(GenerationState::Draining));
+        let (mut counts, (mut dropped, mut late_answers)) = (self.gone_counts.clone(), self.gone);
+        for one in self.all() {
+            let losses = one.losses();
+            (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
+            counts.add(&one.counts());
         }
-        status
+        AppStatus {
+            name: app.name.clone(),
+            version: app.version.clone(),
+            address: serving.front.address(),
+            dropped,
+            late_answers,
+            generation: serving.generation,
+            traffic: Traffic::from(&counts),
+            generations: [serving.status(now)].into_iter().chain(coming).chain(leaving).collect(),
+        }
     }
 }

@@ -16,7 +16,10 @@ use tokio::sync::mpsc;
 
 use crate::{
     cluster::{Pid, Process, Role, State},
-    ipc::message::{Boot, ToChild, ToMaster},
+    ipc::{
+        counters::Snapshot,
+        message::{Boot, ToChild, ToMaster},
+    },
     master::{
         children::{self, Child, ChildEvent, Happening, Launch},
         front::Front,
@@ -76,6 +79,8 @@ pub(super) struct Running {
     pub(super) failure: Option<String>,
     /// No process is left.
     pub(super) stopped: bool,
+    /// What its children counted that are gone.
+    gone: Snapshot,
     /// Is it healthy? While that is looked at.
     health: Option<Health>,
     /// What the child logged last that made it fail.
@@ -122,6 +127,7 @@ impl Running {
             is_ready: false,
             failure: None,
             stopped: false,
+            gone: Snapshot::default(),
             health: None,
             last_lines: vec![],
         };
@@ -249,6 +255,7 @@ impl Running {
 
     fn forget(&mut self, pid: Pid, reason: &str) {
         if let Some(child) = self.children.remove(&pid) {
+            self.gone.add(&child.counts().ended());
             let (app, os_pid) = (&self.release.app.name, child.os_pid());
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }

@@ -126,7 +126,7 @@ impl Slot {
     }
 
     /// All that are here, the oldest first.
-    pub(super) fn processes(&self) -> impl Iterator<Item = Process> {
+    pub(crate) fn processes(&self) -> impl Iterator<Item = Process> {
         self.leaving.iter().chain(&self.current).chain(&self.coming).map(|one| self.shown(one))
     }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Running;
 use crate::{
-    cluster::Pid,
+    cluster::{Pid, Process},
+    ipc::counters::Snapshot,
     master::{
         children::Child,
         router::Counters,
         state::Slot,
-        status::{AppStatus, ProcessStatus, SlotStatus},
+        status::{GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic},
     },
+    sys::usage,
 };
 
 impl Running {
@@ -32,34 +34,58 @@ impl Running {
         (self.router.dropped(), self.router.late_answers())
     }
 
-    /// How it is.
-    pub(in super::super) fn status(&self) -> AppStatus {
+    /// What its children counted, also those that are gone.
+    pub(in super::super) fn counts(&self) -> Snapshot {
+        let mut sum = self.gone.clone();
+        for child in self.children.values() {
+            sum.add(&child.counts());
+        }
+        sum
+    }
+
+    /// How it is, and what it is there for.
+    pub(in super::super) fn status(&self, state: GenerationState) -> GenerationStatus {
         let counters: BTreeMap<Pid, Counters> = self.router.counters().collect();
-        AppStatus {
-            name: self.release.app.name.clone(),
-            version: self.release.app.version.clone(),
-            address: self.front.address(),
-            dropped: self.router.dropped(),
-            late_answers: self.router.late_answers(),
+        GenerationStatus {
             generation: self.generation,
+            version: self.release.app.version.clone(),
+            state,
+            traffic: Traffic::from(&self.counts()),
             slots: self.cluster.slots().map(|slot| self.slot_status(slot, &counters)).collect(),
         }
     }
 
     fn slot_status(&self, slot: &Slot, counters: &BTreeMap<Pid, Counters>) -> SlotStatus {
-        let process = slot.process().map(|process| {
-            let Counters { received, sent, dropped } =
-                counters.get(&process.pid).copied().unwrap_or_default();
-            let os_pid = self.children.get(&process.pid).map_or(0, Child::os_pid);
-            ProcessStatus { pid: process.pid, os_pid, state: process.state, received, sent, dropped }
-        });
+        let current = slot.process();
+        let others = slot.processes().filter(|one| current.as_ref().is_none_or(|it| it.pid != one.pid));
         SlotStatus {
             role: slot.role,
             slot: slot.slot,
-            process,
+            others: others.map(|process| self.process_status(&process, counters)).collect(),
+            process: current.map(|process| self.process_status(&process, counters)),
             failing: slot.is_failing(),
             restarts: slot.restarts(),
             last_exit: slot.last_exit().map(str::to_owned),
+        }
+    }
+
+    fn process_status(&self, process: &Process, counters: &BTreeMap<Pid, Counters>) -> ProcessStatus {
+        let Counters { received, sent, dropped } = counters.get(&process.pid).copied().unwrap_or_default();
+        let child = self.children.get(&process.pid);
+        let os_pid = child.map_or(0, Child::os_pid);
+        let usage = usage::of(os_pid).ok();
+        ProcessStatus {
+            pid: process.pid,
+            os_pid,
+            state: process.state,
+            received,
+            sent,
+            dropped,
+            generation: process.generation,
+            uptime_seconds: child.map_or(0, |child| child.age().as_secs()),
+            memory_bytes: usage.map(|usage| usage.memory),
+            cpu_seconds: usage.map(|usage| usage.cpu.as_secs_f64()),
+            traffic: child.map(|child| Traffic::from(&child.counts())).unwrap_or_default(),
         }
     }
 }

@@ -1,0 +1,339 @@
+//! What a child counts, in memory that the master reads at any time.
+//!
+//! ```text
+//!   words (u64): | requests, in flight, refused, repeated, traps, connections, 5 classes of responses |
+//!                | BUCKETS of latencies |
+//! ```
+//!
+//! The child writes, without a system call, a lock or an allocation: this is on every request's way.
+//! Only its loop's thread writes, so that a load and a store do. The master reads; what it reads is
+//! hostile, any number may be there, and numbers that belong together may not fit together: sums
+//! saturate. `worker::service` and `child::cluster` count, `master::app` reads.
+
+mod histogram;
+
+use std::{
+    io,
+    num::NonZeroUsize,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+pub use self::histogram::{BUCKETS, Histogram};
+use crate::sys::shared::{self, WORD, Words};
+
+/// Classes of responses: 1xx to 5xx.
+pub const CLASSES: usize = 5;
+
+const REQUESTS: usize = 0;
+const IN_FLIGHT: usize = 1;
+const REFUSED: usize = 2;
+const REPEATED: usize = 3;
+const TRAPS: usize = 4;
+const CONNECTIONS: usize = 5;
+const RESPONSES: usize = 6;
+const LATENCY: usize = RESPONSES + CLASSES;
+const COUNT: NonZeroUsize = NonZeroUsize::new(LATENCY + BUCKETS).expect("it is not empty");
+
+/// Counters for a new child: for the master, and what the child gets. All are 0.
+///
+/// # Errors
+/// The system's own.
+pub fn create() -> io::Result<(Reader, OwnedFd)> {
+    let length = COUNT.checked_mul(WORD).ok_or_else(|| io::Error::other("too many counters"))?;
+    let fd = shared::create(c"counters", length)?;
+    Ok((Reader { memory: Words::map(&fd, COUNT)? }, fd))
+}
+
+/// The child's side.
+#[derive(Debug)]
+pub struct Counters {
+    memory: Words,
+}
+
+impl Counters {
+    /// What the master gave.
+    ///
+    /// # Errors
+    /// It is not what [`create`] makes.
+    pub fn open(fd: impl AsFd) -> io::Result<Self> {
+        Ok(Self { memory: Words::map(fd, COUNT)? })
+    }
+
+    /// A request's head was read at `now` (of `sys::clock`). It is in flight until what this gives is
+    /// dropped.
+    pub fn begin(&self, now: Duration) -> Counted<'_> {
+        self.up(REQUESTS);
+        self.up(IN_FLIGHT);
+        Counted { of: self, begun: now }
+    }
+
+    /// A request was refused, since as many wait as may.
+    pub fn refused(&self) {
+        self.up(REFUSED);
+    }
+
+    /// A request is run again, since its instance was replaced. How many were, by now.
+    pub fn repeated(&self) -> u64 {
+        self.up(REPEATED)
+    }
+
+    /// The guest trapped.
+    pub fn trapped(&self) {
+        self.up(TRAPS);
+    }
+
+    /// A connection was accepted. It is open until what this gives is dropped.
+    #[must_use]
+    pub fn connected(self: &Arc<Self>) -> Connected {
+        self.up(CONNECTIONS);
+        Connected { of: Arc::clone(self) }
+    }
+
+    /// Requests that were begun.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.memory.all().get(REQUESTS).map_or(0, |word| word.load(Relaxed))
+    }
+
+    fn up(&self, index: usize) -> u64 {
+        self.change(index, |value| value.wrapping_add(1))
+    }
+
+    fn down(&self, index: usize) {
+        self.change(index, |value| value.saturating_sub(1));
+    }
+
+    /// Nobody else writes.
+    fn change(&self, index: usize, by: impl Fn(u64) -> u64) -> u64 {
+        let Some(word) = self.memory.all().get(index) else { return 0 };
+        let value = by(word.load(Relaxed));
+        word.store(value, Relaxed);
+        value
+    }
+}
+
+/// A request that is in flight.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    of: &'a Counters,
+    begun: Duration,
+}
+
+impl Counted<'_> {
+    /// The head of its response is there, at `now`. (Where a client goes before that, there is none.)
+    pub fn answered(self, status: u16, now: Duration) {
+        let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
+        self.of.up(RESPONSES + class);
+        self.of.up(LATENCY + histogram::bucket(now.saturating_sub(self.begun)));
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.of.down(IN_FLIGHT);
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+pub struct Connected {
+    of: Arc<Counters>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.of.down(CONNECTIONS);
+    }
+}
+
+/// The master's side.
+#[derive(Debug)]
+pub struct Reader {
+    memory: Words,
+}
+
+impl Reader {
+    /// What is there now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let words = self.memory.all();
+        let read = |index: usize| words.get(index).map_or(0, |word| word.load(Relaxed));
+        Snapshot {
+            requests: read(REQUESTS),
+            in_flight: read(IN_FLIGHT),
+            refused: read(REFUSED),
+            repeated: read(REPEATED),
+            traps: read(TRAPS),
+            connections: read(CONNECTIONS),
+            responses: std::array::from_fn(|class| read(RESPONSES + class)),
+            latency: Histogram::new(|bucket| read(LATENCY + bucket)),
+        }
+    }
+}
+
+/// What one child, or several, had counted at some moment; or between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Requests whose head was read.
+    pub requests: u64,
+    /// Those whose response's head is not there yet. A level, not a sum.
+    pub in_flight: u64,
+    /// Those that were refused with 503, since as many waited as may (`queued-requests`).
+    pub refused: u64,
+    /// Those that were run again, since another one ended their instance.
+    pub repeated: u64,
+    /// Traps of the guest, spinning past `cpu-limit` included.
+    pub traps: u64,
+    /// Open connections. A level, not a sum.
+    pub connections: u64,
+    /// Responses by class: 1xx first, 5xx last; those that Hatchery gives itself included.
+    pub responses: [u64; CLASSES],
+    /// From a request's head to its response's.
+    pub latency: Histogram,
+}
+
+impl Snapshot {
+    /// Adds another one's.
+    pub fn add(&mut self, other: &Self) {
+        self.each(other, u64::saturating_add);
+        self.in_flight = self.in_flight.saturating_add(other.in_flight);
+        self.connections = self.connections.saturating_add(other.connections);
+    }
+
+    /// What came after `earlier`. Levels are as they are in this one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        later.each(earlier, u64::saturating_sub);
+        later
+    }
+
+    /// Of a child that is gone: nothing is in flight or open any more.
+    #[must_use]
+    pub fn ended(self) -> Self {
+        Self { in_flight: 0, connections: 0, ..self }
+    }
+
+    /// Responses of any class.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.responses.iter().fold(0, |sum, class| sum.saturating_add(*class))
+    }
+
+    /// Responses of 500 and above.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.responses[CLASSES - 1]
+    }
+
+    /// Errors among the responses, 0 to 1. 0 where there was none.
+    #[must_use]
+    pub fn error_rate(&self) -> f64 {
+        self.errors() as f64 / self.answered().max(1) as f64
+    }
+
+    /// Sums alone.
+    fn each(&mut self, other: &Self, what: fn(u64, u64) -> u64) {
+        let Self { requests, in_flight: _, refused, repeated, traps, connections: _, responses, latency } =
+            other;
+        self.requests = what(self.requests, *requests);
+        self.refused = what(self.refused, *refused);
+        self.repeated = what(self.repeated, *repeated);
+        self.traps = what(self.traps, *traps);
+        for (class, other) in self.responses.iter_mut().zip(responses) {
+            *class = what(*class, *other);
+        }
+        self.latency.each(latency, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Reader, Arc<Counters>) {
+        let (reader, fd) = create().unwrap();
+        (reader, Arc::new(Counters::open(fd).unwrap()))
+    }
+
+    const fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn what_is_counted_is_read() {
+        let (reader, child) = pair();
+        assert_eq!(reader.snapshot(), Snapshot::default());
+        let open = child.connected();
+        let (slow, gone) = (child.begin(at(1000)), child.begin(at(1000)));
+        for status in [200, 204, 404, 503, 999, 0] {
+            child.begin(at(1000)).answered(status, at(1002));
+        }
+        child.refused();
+        assert_eq!((child.repeated(), child.repeated()), (1, 2));
+        child.trapped();
+        let now = reader.snapshot();
+        assert_eq!(now.responses, [1, 2, 0, 1, 2], "what is no status counts somewhere");
+        assert_eq!((now.requests, now.in_flight, now.connections), (8, 2, 1));
+        assert_eq!((now.refused, now.repeated, now.traps, now.errors()), (1, 2, 1, 2));
+        assert_eq!(child.requests(), 8);
+        drop((gone, open));
+        slow.answered(200, at(3000));
+        let later = reader.snapshot();
+        assert_eq!((later.in_flight, later.connections, later.answered()), (0, 0, 7));
+        let new = later.since(&now);
+        assert_eq!((new.requests, new.answered(), new.traps), (0, 1, 0));
+        let slowest = new.latency.quantile(0.99).unwrap().as_secs_f64();
+        assert!((1.8..2.2).contains(&slowest), "only the slow one is new: {slowest}");
+        assert!(now.latency.quantile(0.99).unwrap() < at(3));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_no_harm() {
+        let (reader, child) = pair();
+        child.begin(at(1000)).answered(200, at(1));
+        assert!(reader.snapshot().latency.quantile(1.0).unwrap() < at(1));
+    }
+
+    #[test]
+    fn those_that_are_gone_keep_their_sums() {
+        let (reader, child) = pair();
+        let _open = child.connected();
+        let _in_flight = child.begin(at(0));
+        child.begin(at(0)).answered(500, at(1));
+        let mut sum = reader.snapshot().ended();
+        assert_eq!((sum.requests, sum.in_flight, sum.connections, sum.errors()), (2, 0, 0, 1));
+        sum.add(&reader.snapshot());
+        assert_eq!((sum.requests, sum.in_flight, sum.connections, sum.errors()), (4, 1, 1, 2));
+        assert!((sum.error_rate() - 1.0).abs() < 1e-9);
+        assert!(Snapshot::default().error_rate().abs() < 1e-9);
+    }
+
+    #[test]
+    fn garbage_is_read_without_a_panic() {
+        let (reader, child) = pair();
+        for (seed, word) in (0u64..).zip(child.memory.all()) {
+            word.store(
+                if seed % 3 == 0 { u64::MAX } else { seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) },
+                Relaxed,
+            );
+        }
+        let one = reader.snapshot();
+        for word in child.memory.all() {
+            word.store(u64::MAX, Relaxed);
+        }
+        let mut sum = reader.snapshot();
+        sum.add(&one);
+        assert_eq!((sum.requests, sum.answered(), sum.errors()), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!((sum.in_flight, sum.error_rate().is_finite()), (u64::MAX, true));
+        for snapshot in [&sum, &one, &one.since(&sum), &sum.since(&one)] {
+            for p in [0.0, 0.5, 0.99, 1.0, 7.0, -1.0, f64::NAN] {
+                let _ = snapshot.latency.quantile(p);
+            }
+        }
+        assert_eq!(one.since(&sum).answered(), 0, "a counter that went back counts nothing");
+        child.begin(at(0)).answered(200, at(1));
+    }
+}
