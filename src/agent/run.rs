@@ -54,7 +54,7 @@ async fn serve(mut child: Child, guest: Option<(Instance, Handle)>) -> anyhow::R
                 Event::RunEnded(run, outcomes) => timers.ended(run, &outcomes),
                 Event::Superseded => timers.stop(),
                 // It answers no requests.
-                Event::Check { .. } => {}
+                Event::Check { .. } | Event::Serve => {}
                 Event::Stop { .. } => break,
             },
             () = timers.next() => {}

@@ -17,7 +17,7 @@ use crate::{
 /// What a role must act on itself.
 #[derive(Debug)]
 pub enum Event {
-    /// Every process of the app is ready, or this one has joined.
+    /// Every process of the app is ready, or this one has joined. The guest has been told.
     ClusterReady,
     /// A run that this agent asked for has ended.
     RunEnded(RunId, Vec<TaskOutcome>),
@@ -39,6 +39,8 @@ pub enum Event {
         /// All of it.
         timeout: Duration,
     },
+    /// Connections may be accepted.
+    Serve,
 }
 
 /// Frames from the master.
@@ -126,6 +128,7 @@ impl Inbox {
             ToChild::RunEnded { run, outcomes } => return Some(Event::RunEnded(run, outcomes)),
             ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
             ToChild::Superseded => return Some(Event::Superseded),
+            ToChild::Serve => return Some(Event::Serve),
             ToChild::Check { check, path, timeout } => return Some(Event::Check { check, path, timeout }),
         }
         None

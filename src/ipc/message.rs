@@ -147,6 +147,8 @@ pub enum ToChild {
         /// From the request to the end of its response.
         timeout: Duration,
     },
+    /// To a worker: its generation serves. One that accepts for itself may begin. Once.
+    Serve,
 }
 
 /// What a worker that stops does with connections on which nothing goes on.

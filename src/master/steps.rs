@@ -1,6 +1,6 @@
 //! What becomes of a release, step by step. Who brought it holds the one end; `app` tells the other.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -25,6 +25,18 @@ pub(crate) enum Step {
     Failed(String),
     /// Each of its workers has passed the manifest's health check. Not where there is none.
     Checked,
+    /// It gets a share of the new connections from now on, and is compared with the one before it.
+    Canary {
+        /// Of new connections.
+        percent: u8,
+        /// [`Step::Promoted`] comes after that, or [`Step::Failed`] before.
+        time: Duration,
+    },
+    /// It was no worse than the one before it, and gets all from now on; [`Step::Serves`] follows.
+    Promoted {
+        /// What was compared, in words.
+        seen: String,
+    },
 }
 
 /// Tells who brought a release. Whoever no longer listens misses nothing.

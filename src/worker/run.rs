@@ -121,9 +121,9 @@ async fn serve(mut child: Child, started: Started) -> anyhow::Result<()> {
             }
             event = child.inbox.next() => match event {
                 Event::Stop { within, idle } => break (within, idle),
-                Event::ClusterReady => connections.open(),
+                Event::Serve => connections.open(),
                 Event::Check { check, path, timeout } => health.check(check, path, timeout),
-                Event::RunEnded(..) | Event::Superseded => {}
+                Event::ClusterReady | Event::RunEnded(..) | Event::Superseded => {}
             },
             ended = &mut guest => {
                 // The requests in hand are answered: with a failure, since their instance has gone.

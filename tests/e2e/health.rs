@@ -40,7 +40,12 @@ async fn what_does_not_pass_never_serves() {
         ]) {
             write(&cluster, &app(deploy));
             cluster.master().signal(Signal::SIGHUP);
-            cluster.log.wait_for_count(end, count).await;
+            eventually("its end", async || {
+                // Those who accept for themselves must not begin before it has passed.
+                assert_eq!(get(cluster.addr(), "/self").await.json::<Value>()["generation"], 1);
+                cluster.log.count(end) >= count
+            })
+            .await;
             let log = cluster.log.all();
             let last = &log[log.rfind("reload of probe failed: worker ").expect("a reason")..];
             let last = &last[..last.find(end).expect("the end")];

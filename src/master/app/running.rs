@@ -15,7 +15,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    cluster::{Pid, Process, Role, State},
+    cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
         message::{Boot, ToChild, ToMaster},
@@ -85,6 +85,8 @@ pub(super) struct Running {
     health: Option<Health>,
     /// What the child logged last that made it fail.
     last_lines: Vec<String>,
+    /// Processes that ended, or failed, when they were ready.
+    crashes: u64,
 }
 
 impl Running {
@@ -130,6 +132,7 @@ impl Running {
             gone: Snapshot::default(),
             health: None,
             last_lines: vec![],
+            crashes: 0,
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -157,18 +160,6 @@ impl Running {
         steps.say(Step::Serves { generation: self.generation, address: self.front.address() });
     }
 
-    /// Each of its workers is ready.
-    pub(super) fn has_all_workers(&self) -> bool {
-        let is_ready = |process: &&Process| process.role == Role::Worker && process.state == State::Ready;
-        let ready = self.cluster.processes().iter().filter(is_ready).count();
-        u32::try_from(ready).is_ok_and(|ready| ready == self.release.workers())
-    }
-
-    /// `cache 0.1.0 (generation 2)`, without the app's name.
-    pub(super) fn version(&self) -> String {
-        format!("version {} (generation {})", self.release.app.version, self.generation)
-    }
-
     /// Is it one of its children?
     pub(super) fn has(&self, pid: Pid) -> bool {
         self.children.contains_key(&pid)
@@ -176,15 +167,27 @@ impl Running {
 
     /// Its workers get connections from now on.
     pub(super) fn serve(&mut self) {
-        self.serves = true;
-        let ready = |role, state| role == Role::Worker && state == State::Ready;
-        for process in self.cluster.processes() {
-            if ready(process.role, process.state) {
-                self.front.ready(process.pid, self.generation);
-            }
-        }
+        self.take_connections();
         self.front.open();
         self.say_serves(&self.steps);
+    }
+
+    /// The same, while another one may serve: a share is the front's to know.
+    pub(super) fn take_connections(&mut self) {
+        if std::mem::replace(&mut self.serves, true) {
+            return;
+        }
+        for process in self.cluster.processes() {
+            if process.role == Role::Worker && process.state == State::Ready {
+                self.takes_connections(process.pid);
+            }
+        }
+        self.settle();
+    }
+
+    fn takes_connections(&mut self, pid: Pid) {
+        self.front.ready(pid, self.generation);
+        self.control(pid, &ToChild::Serve);
     }
 
     /// A newer generation serves: no scheduled run begins any more.
@@ -242,10 +245,12 @@ impl Running {
             }
             Happening::Ready => self.step(Event::Ready(pid)),
             Happening::Failed(reason) => {
+                self.count_crash(pid);
                 self.keep_last_lines(pid);
                 self.step(Event::Failed { pid, reason });
             }
             Happening::Exited(reason) => {
+                self.count_crash(pid);
                 self.keep_last_lines(pid);
                 self.forget(pid, &reason);
                 self.step(Event::Exited { pid, reason });
@@ -309,7 +314,7 @@ impl Running {
         if role == Role::Worker {
             self.check(health::Event::Ready { pid, slot });
             if self.serves {
-                self.front.ready(pid, self.generation);
+                self.takes_connections(pid);
             }
         }
     }

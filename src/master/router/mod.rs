@@ -199,7 +199,8 @@ impl Router {
             | ToChild::RunEnded { .. }
             | ToChild::Stop { .. }
             | ToChild::Superseded
-            | ToChild::Check { .. } => {}
+            | ToChild::Check { .. }
+            | ToChild::Serve => {}
         }
     }
 

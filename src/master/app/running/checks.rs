@@ -1,12 +1,13 @@
-//! One generation's health checks: what `state::health` says is done, and it hears what comes of it.
+//! One generation's health: its checks, as `state::health` has them, and what says why one failed.
 
 use std::time::Instant;
 
 use super::Running;
 use crate::{
-    cluster::{Pid, Role, State},
+    cluster::{Pid, Process, Role, State},
     ipc::message::{CheckId, ToChild},
     master::{
+        children::Child,
         state::{
             Event,
             health::{self, Action, Health},
@@ -65,6 +66,33 @@ impl Running {
         let Some(health) = &self.release.app.deploy.health else { return };
         let (path, timeout) = (health.path.clone(), health.timeout);
         self.control(pid, &ToChild::Check { check, path, timeout });
+    }
+
+    /// A child ends, or fails. One that was ready and not told to go has crashed.
+    pub(super) fn count_crash(&mut self, pid: Pid) {
+        let was_ready = |process: &Process| process.pid == pid && process.state == State::Ready;
+        if self.cluster.processes().iter().any(was_ready) {
+            self.crashes += 1;
+            if self.serves
+                && let Some(child) = self.children.get(&pid)
+            {
+                self.last_lines = child.last_lines();
+            }
+        }
+    }
+
+    /// It is taken back: what the worker logged last that fared worst says more than numbers. One that
+    /// crashed has its word already.
+    pub(in super::super) fn keep_worst_lines(&mut self) {
+        let faults = |child: &&Child| {
+            let counts = child.counts();
+            (counts.traps, counts.errors())
+        };
+        if self.crashes == 0
+            && let Some(child) = self.children.values().max_by_key(faults)
+        {
+            self.last_lines = child.last_lines();
+        }
     }
 
     /// A child that ends, or fails, before its generation may serve may be why it never does.

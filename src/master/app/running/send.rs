@@ -61,7 +61,8 @@ impl Running {
             | ToChild::RunEnded { .. }
             | ToChild::Stop { .. }
             | ToChild::Superseded
-            | ToChild::Check { .. } => return self.control(*to, frame),
+            | ToChild::Check { .. }
+            | ToChild::Serve => return self.control(*to, frame),
         };
         if sent.is_err() {
             self.router.refused(outgoing, &mut self.out);
