@@ -17,7 +17,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,8 @@ pub struct BlackBox {
     memory: Shared,
     free: Mutex<Vec<usize>>,
     next: AtomicU64,
+    /// The same moment, by this process's clock and by that of all.
+    opened: (Instant, Duration),
 }
 
 impl BlackBox {
@@ -127,19 +129,20 @@ impl BlackBox {
     /// It is not what [`create`] makes.
     pub fn open(fd: impl AsFd) -> io::Result<Self> {
         let free = Mutex::new((0..REQUESTS).rev().collect());
-        Ok(Self { memory: Shared::map(fd, LENGTH)?, free, next: AtomicU64::new(0) })
+        let opened = (Instant::now(), clock::monotonic());
+        Ok(Self { memory: Shared::map(fd, LENGTH)?, free, next: AtomicU64::new(0), opened })
     }
 
-    /// Notes a request until the note is dropped. None where as many as may be are noted. `now` is of
-    /// [`clock::monotonic`].
-    pub fn request(&self, method: &str, path: &str, now: Duration) -> Option<Note<'_>> {
+    /// Notes a request until the note is dropped. None where as many as may be are noted.
+    pub fn request(&self, method: &str, path: &str, now: Instant) -> Option<Note<'_>> {
         let slot = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let mut bytes = [0; SLOT];
         let text = bytes[10..].iter_mut().take(MAX_TEXT);
         let words = method.bytes().chain([b' ']).chain(path.bytes());
         let length = text.zip(words).map(|(to, from)| *to = from).count();
+        let since = self.opened.1 + now.saturating_duration_since(self.opened.0);
         bytes[0] = 1;
-        bytes[1..9].copy_from_slice(&millis(now).to_le_bytes());
+        bytes[1..9].copy_from_slice(&millis(since).to_le_bytes());
         bytes[9] = u8::try_from(length).unwrap_or(u8::MAX);
         self.memory.write(HEAD + slot * SLOT, &bytes[..10 + length]);
         Some(Note { of: self, slot })
@@ -185,11 +188,12 @@ mod tests {
         let fd = create().unwrap();
         assert_eq!(read(&fd).unwrap(), Contents::default());
         let child = BlackBox::open(&fd).unwrap();
-        let first = child.request("GET", "/first", clock::monotonic()).unwrap();
-        drop(child.request("GET", "/done", clock::monotonic()).unwrap());
-        let second = child.request("POST", &"x".repeat(500), clock::monotonic()).unwrap();
+        let first = child.request("GET", "/first", Instant::now()).unwrap();
+        drop(child.request("GET", "/done", Instant::now()).unwrap());
+        let second = child.request("POST", &"x".repeat(500), Instant::now()).unwrap();
         child.log(b"one\ntwo\n");
         let left = read(&fd).unwrap();
+        assert!(left.requests.iter().all(|request| request.age_ms < 60_000), "{left:?}");
         let mut requests: Vec<_> = left.requests.iter().map(|request| request.request.as_str()).collect();
         requests.sort_unstable();
         assert_eq!(requests, ["GET /first", &format!("POST {}", "x".repeat(MAX_TEXT - 5))]);
@@ -219,10 +223,10 @@ mod tests {
     fn requests_past_the_bound_are_not_noted() {
         let fd = create().unwrap();
         let child = BlackBox::open(&fd).unwrap();
-        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/", clock::monotonic())).collect();
+        let notes: Vec<_> = std::iter::from_fn(|| child.request("GET", "/", Instant::now())).collect();
         assert_eq!(notes.len(), REQUESTS);
         drop(notes);
-        assert!(child.request("GET", "/", clock::monotonic()).is_some());
+        assert!(child.request("GET", "/", Instant::now()).is_some());
     }
 
     #[test]

@@ -8,22 +8,22 @@
 //!              └── bystander: once more where that changes nothing, else 503
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::host::{
     BodyFailure, BodyLimits, Busy, Failure, Handle, IncomingRequest, PerRequest, RequestBody, Response,
     ResponseBody, Upload,
 };
-use crate::{
-    ipc::{
-        blackbox::BlackBox,
-        counters::{Connected, Counters},
-    },
-    sys::clock,
+use crate::ipc::{
+    blackbox::BlackBox,
+    counters::{Connected, Counters},
 };
 
 /// The most fields of a request's head. In HTTP/1 it is hyper's own bound, where any other would cost
@@ -66,13 +66,14 @@ impl Service {
 
     /// Answers.
     pub(super) async fn serve(&self, request: Request<Incoming>) -> Response {
-        let now = clock::monotonic();
+        // The one look at the clock for all that begins here.
+        let now = Instant::now();
         let counted = self.options.counters.begin(now);
         let _noted = self.options.blackbox.request(request.method().as_str(), request.uri().path(), now);
         // Of HTTP/2, hyper would send a guest's body also where there must be none.
         let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
-        let response = self.check(request).await;
-        counted.answered(response.status().as_u16(), clock::monotonic());
+        let response = self.check(request, now + self.options.timeout).await;
+        counted.answered(response.status().as_u16(), Instant::now());
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
@@ -94,7 +95,7 @@ impl Service {
         self.options.counters.connected()
     }
 
-    async fn check(&self, request: Request<Incoming>) -> Response {
+    async fn check(&self, request: Request<Incoming>, by: Instant) -> Response {
         let (parts, body) = request.into_parts();
         let (version, limits) = (parts.version, self.options.body);
         if parts.headers.len() > MAX_HEADERS {
@@ -102,18 +103,25 @@ impl Service {
             return refusal(version, status, "the request has too many headers\n");
         }
         if body.is_end_stream() {
-            return self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await;
+            let request = Request::from_parts(parts, RequestBody::Empty);
+            return self.answer(version, request, None, by).await;
         }
         if limits.size.is_some_and(|most| body.size_hint().lower() > most) {
             return body_failed(version, BodyFailure::TooLarge);
         }
         let (body, upload) = RequestBody::of_client(body, limits);
-        self.answer(version, Request::from_parts(parts, body), Some(upload)).await
+        self.answer(version, Request::from_parts(parts, body), Some(upload), by).await
     }
 
-    async fn answer(&self, version: Version, request: IncomingRequest, upload: Option<Upload>) -> Response {
+    async fn answer(
+        &self,
+        version: Version,
+        request: IncomingRequest,
+        upload: Option<Upload>,
+        by: Instant,
+    ) -> Response {
         let mut upload = upload;
-        match timeout(self.options.timeout, self.run(version, request, upload.as_mut())).await {
+        match timeout_at(by.into(), self.run(version, request, upload.as_mut())).await {
             Ok(response) => response,
             Err(_) => self.late(version, upload.as_ref()),
         }
