@@ -23,8 +23,8 @@ pub(crate) enum Step {
     Alone,
     /// It never served, or no longer does, for this reason; the one before it goes on. The last.
     Failed(String),
-    /// Each of its workers has passed the manifest's health check. Not where there is none.
-    Checked,
+    /// Every process is ready, and each worker has passed the health check, where there is one.
+    Healthy,
     /// It gets a share of the new connections from now on, and is compared with the one before it.
     Canary {
         /// Of new connections.

@@ -20,7 +20,7 @@ impl Running {
     /// Every process is ready. Where nothing is to be checked, that is enough to serve.
     pub(super) fn begin_checks(&mut self) {
         let Some(health) = self.release.app.deploy.health.clone() else {
-            self.is_ready = true;
+            self.is_healthy();
             return;
         };
         let app = self.release.app.name.clone();
@@ -41,14 +41,12 @@ impl Running {
             match action {
                 Action::Ask { pid, check } => self.ask(pid, check),
                 Action::Passed => {
-                    self.health = None;
-                    self.is_ready = true;
                     tracing::info!(
                         app = self.release.app.name,
                         generation = self.generation,
                         "passed its health check"
                     );
-                    self.steps.say(Step::Checked);
+                    self.is_healthy();
                 }
                 Action::Failed { reason, pid } => {
                     self.health = None;
@@ -60,6 +58,12 @@ impl Running {
                 }
             }
         }
+    }
+
+    fn is_healthy(&mut self) {
+        self.health = None;
+        self.is_ready = true;
+        self.steps.say(Step::Healthy);
     }
 
     fn ask(&mut self, pid: Pid, check: CheckId) {
