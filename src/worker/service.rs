@@ -79,10 +79,10 @@ impl Service {
 
     /// Answers a request that comes from inside, and has no body. It is no client's, and not counted.
     pub(super) async fn inside(&self, parts: Parts) -> Response {
-        let now = clock::monotonic();
+        let now = Instant::now();
         let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path(), now);
-        let version = parts.version;
-        self.answer(version, Request::from_parts(parts, RequestBody::Empty), None).await
+        let (version, by) = (parts.version, now + self.options.timeout);
+        self.answer(version, Request::from_parts(parts, RequestBody::Empty), None, by).await
     }
 
     /// How many have come.

@@ -9,10 +9,11 @@ type Seen = (u64, u64, u64, u64, u64, u64);
 fn counts((responses, errors, traps, crashes, quick, slow): Seen) -> Counts {
     let (reader, fd) = create().unwrap();
     let counters = Counters::open(fd).unwrap();
+    let begun = Instant::now();
     for number in 0..responses {
         let took = if number % 100 < 98 { quick } else { slow };
         let status = if number < errors { 500 } else { 200 };
-        counters.begin(Duration::ZERO).answered(status, Duration::from_millis(took));
+        counters.begin(begun).answered(status, begun + Duration::from_millis(took));
     }
     (0..traps).for_each(|_| counters.trapped());
     Counts { seen: reader.snapshot(), crashes }
