@@ -202,6 +202,11 @@ pub enum Event {
         /// For how long.
         seconds: u64,
     },
+    /// It did no worse than the one before it.
+    Promoted {
+        /// What was compared, in words.
+        seen: String,
+    },
     /// It gets all new connections, and the one before it finishes what it has.
     Serving {
         /// Its number.

@@ -56,6 +56,8 @@ async fn serve(child: &mut Child, guest: Option<(Instance, Handle)>) -> anyhow::
                 Event::ClusterReady => timers.start(),
                 Event::RunEnded(run, outcomes) => timers.ended(run, &outcomes),
                 Event::Superseded => timers.stop(),
+                // It answers no requests.
+                Event::Check { .. } | Event::Serve => {}
                 Event::Stop { .. } => break,
             },
             () = timers.next() => {}

@@ -10,14 +10,14 @@ use crate::{
     host::{Guest, Handle, Job, Message, Messenger as _, Wasi},
     ipc::{
         link::Reader,
-        message::{Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
+        message::{CheckId, Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
     },
 };
 
 /// What a role must act on itself.
 #[derive(Debug)]
 pub enum Event {
-    /// Every process of the app is ready, or this one has joined.
+    /// Every process of the app is ready, or this one has joined. The guest has been told.
     ClusterReady,
     /// A run that this agent asked for has ended.
     RunEnded(RunId, Vec<TaskOutcome>),
@@ -30,6 +30,17 @@ pub enum Event {
     },
     /// A newer generation's agent keeps the time.
     Superseded,
+    /// Ask the guest for this path; [`ToMaster::Checked`] is due by then.
+    Check {
+        /// To be given back.
+        check: CheckId,
+        /// Of a GET.
+        path: String,
+        /// All of it.
+        timeout: Duration,
+    },
+    /// Connections may be accepted.
+    Serve,
 }
 
 /// Frames from the master.
@@ -117,6 +128,8 @@ impl Inbox {
             ToChild::RunEnded { run, outcomes } => return Some(Event::RunEnded(run, outcomes)),
             ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
             ToChild::Superseded => return Some(Event::Superseded),
+            ToChild::Serve => return Some(Event::Serve),
+            ToChild::Check { check, path, timeout } => return Some(Event::Check { check, path, timeout }),
         }
         None
     }

@@ -82,6 +82,7 @@ impl Follow<'_> {
                     progress.say(&format!("the {role} {how}"));
                 }
                 Event::Starting { generation } => progress.say(&format!("generation {generation} starts")),
+                Event::Promoted { seen } => progress.say(&format!("promoted: {seen}")),
                 Event::Healthy => progress.say("healthy"),
                 Event::Canary { percent, seconds } => {
                     let what = format!("canary: {percent} % of new connections for {seconds} s");

@@ -47,6 +47,10 @@ pub struct QuestionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
+/// One health check, numbered by the master; unique in its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CheckId(pub u64);
+
 /// The first frame that a child gets: everything that it must know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
@@ -133,6 +137,18 @@ pub enum ToChild {
     /// To the agent: a newer generation keeps the time from now on; begin no scheduled run. It still
     /// serves its own generation's workers until [`ToChild::Stop`].
     Superseded,
+    /// To a worker: ask its own guest for this path, as a client would, and say
+    /// [`ToMaster::Checked`].
+    Check {
+        /// To be given back.
+        check: CheckId,
+        /// Of a GET; checked, as the manifest has it.
+        path: String,
+        /// From the request to the end of its response.
+        timeout: Duration,
+    },
+    /// To a worker: its generation serves. One that accepts for itself may begin. Once.
+    Serve,
 }
 
 /// What a worker that stops does with connections on which nothing goes on.
@@ -240,5 +256,12 @@ pub enum ToMaster {
     Ends {
         /// For people, in one line or more.
         reason: String,
+    },
+    /// What became of a [`ToChild::Check`].
+    Checked {
+        /// As it came.
+        check: CheckId,
+        /// The response's status, or why there was none.
+        result: Result<u16, String>,
     },
 }

@@ -38,6 +38,8 @@ pub struct App {
     pub limits: Limits,
     /// Folders of apps that `hatchery run` starts too, absolute (`[dev] with`).
     pub dev_with: Vec<PathBuf>,
+    /// How a new version proves itself.
+    pub deploy: Deploy,
 }
 
 impl App {
@@ -239,6 +241,28 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
+/// The `[deploy]` table. Nothing by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// What every worker must pass before its generation serves.
+    pub health: Option<Health>,
+}
+
+/// The `health` keys of `[deploy]`. Only an app with a worker has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Of the GET: begins with `/`, may have a query.
+    pub path: String,
+    /// The response's.
+    pub status: u16,
+    /// From the request to the end of its response.
+    pub timeout: Duration,
+    /// In a row, of each worker.
+    pub successes: u32,
+    /// From the moment when every process is ready.
+    pub within: Duration,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +294,7 @@ mod tests {
             schedules: vec![],
             limits: Limits { memory: 256 << 20, process_memory, ..Limits::default() },
             dev_with: vec![],
+            deploy: Deploy::default(),
         }
     }
 

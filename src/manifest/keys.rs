@@ -15,13 +15,14 @@ pub(super) enum Table {
     Schedule,
     Limits,
     Dev,
+    Deploy,
 }
 
 /// How far a key may be from the known one that it is taken for, as a share of its length.
 const MAX_DISTANCE_SHARE: usize = 3;
 
 impl Table {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Top,
         Self::Worker,
         Self::Agent,
@@ -30,6 +31,7 @@ impl Table {
         Self::Schedule,
         Self::Limits,
         Self::Dev,
+        Self::Deploy,
         // Last: its `memory` is seldom what somebody meant elsewhere.
         Self::Recycle,
     ];
@@ -46,12 +48,13 @@ impl Table {
             Self::Schedule => "in `[[schedule]]`",
             Self::Limits => "in `[limits]`",
             Self::Dev => "in `[dev]`",
+            Self::Deploy => "in `[deploy]`",
         }
     }
 
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["name", "version", "worker", "agent", "schedule", "limits", "dev"],
+            Self::Top => &["name", "version", "worker", "agent", "schedule", "limits", "dev", "deploy"],
             Self::Worker => &[
                 "component",
                 "listen",
@@ -101,6 +104,9 @@ impl Table {
                 "write-timeout",
             ],
             Self::Dev => &["with"],
+            Self::Deploy => {
+                &["health", "health-status", "health-timeout", "health-successes", "health-within"]
+            }
         }
     }
 
@@ -158,6 +164,8 @@ mod tests {
             (Table::Worker, "memory", "`memory` belongs in `[limits]`"),
             (Table::Build, "port", "the keys in a `build` table are `command` and `output`"),
             (Table::Dev, "", "the keys in `[dev]` are `with`"),
+            (Table::Deploy, "health_timeout", "did you mean `health-timeout`?"),
+            (Table::Worker, "health", "`health` belongs in `[deploy]`"),
         ];
         for (table, unknown, expected) in cases {
             assert_eq!(table.help_for(unknown), expected, "{table:?} {unknown}");

@@ -8,11 +8,17 @@
 //!
 //! `listeners` calls it and owns the connections; this knows them by number. It must not do I/O.
 
+mod share;
+mod worker;
+
 use std::{
     collections::{HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
+pub(crate) use self::share::Share;
+use self::share::Side;
+use self::worker::Worker;
 use crate::{
     cluster::Pid,
     ipc::handoff::{ConnectionId, FromWorker},
@@ -64,32 +70,6 @@ enum Place {
     Sent { to: Pid, lapses: Instant },
 }
 
-#[derive(Debug)]
-struct Worker {
-    pid: Pid,
-    /// Offered and sent.
-    under_way: usize,
-    /// Taken and not closed.
-    open: usize,
-    /// It has not answered an offer, or not taken what it was sent, in time; and said nothing since.
-    stalled: bool,
-    /// It refused, and has no room until then.
-    full_until: Option<Instant>,
-    /// Its guest computes: others are preferred until then.
-    busy_until: Option<Instant>,
-}
-
-impl Worker {
-    /// It answers, and has room.
-    fn is_well(&self) -> bool {
-        !self.stalled && self.full_until.is_none()
-    }
-
-    fn takes_offers(&self) -> bool {
-        self.is_well() && self.under_way < MAX_UNDER_WAY
-    }
-}
-
 /// The connections and workers of one app.
 #[derive(Debug)]
 pub(crate) struct Balance {
@@ -98,8 +78,10 @@ pub(crate) struct Balance {
     workers: Vec<Worker>,
     /// Those that are draining: they may still take what was sent, and close.
     draining: Vec<Pid>,
-    /// Whose turn it is, as an index.
-    turn: usize,
+    /// Whose turn it is, as an index: by [`Side`], where there is a share, and else the first.
+    turns: [usize; 2],
+    /// A canary's part of the connections.
+    share: Option<Share>,
     places: HashMap<ConnectionId, Place>,
     waiting: VecDeque<ConnectionId>,
     /// What was offered and sent, by the time at which it lapses; also what was answered.
@@ -114,7 +96,8 @@ impl Balance {
             policy,
             workers: vec![],
             draining: vec![],
-            turn: 0,
+            turns: [0; 2],
+            share: None,
             places: HashMap::new(),
             waiting: VecDeque::new(),
             offers: VecDeque::new(),
@@ -141,19 +124,17 @@ impl Balance {
         self.dispatch(now, steps);
     }
 
-    /// A worker takes connections from now on.
-    pub(crate) fn ready(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
+    /// A worker of this generation takes connections from now on.
+    pub(crate) fn ready(&mut self, pid: Pid, generation: u64, now: Instant, steps: &mut Vec<Step>) {
         if self.index(pid).is_none() {
-            self.workers.push(Worker {
-                pid,
-                under_way: 0,
-                open: 0,
-                stalled: false,
-                full_until: None,
-                busy_until: None,
-            });
+            self.workers.push(Worker::new(pid, generation));
             self.dispatch(now, steps);
         }
+    }
+
+    /// From now on one generation gets a share, and the others the rest. None: all are alike.
+    pub(crate) fn share(&mut self, share: Option<Share>) {
+        self.share = share;
     }
 
     /// A worker takes nothing new. What was sent to it stays its own.
@@ -335,12 +316,13 @@ impl Balance {
         for worker in &mut self.workers {
             worker.busy_until = worker.busy_until.filter(|until| *until > now);
         }
-        while !self.waiting.is_empty() {
+        while let Some(id) = self.waiting.front().copied() {
             // Nothing waits only because all are busy.
             let all_busy = self.workers.iter().all(|worker| !worker.is_well() || worker.busy_until.is_some());
-            let Some(at) = self.choose(all_busy) else { return };
-            let Some(id) = self.waiting.pop_front() else { return };
-            self.turn = at + 1;
+            let side = self.share.and_then(|share| self.side(share, id, all_busy));
+            let Some(at) = self.choose(side, all_busy) else { return };
+            self.waiting.pop_front();
+            self.turns[side.unwrap_or_default() as usize] = at + 1;
             let worker = &mut self.workers[at];
             worker.under_way += 1;
             let (to, lapses) = (worker.pid, now + OFFER_TIMEOUT);
@@ -350,19 +332,39 @@ impl Balance {
         }
     }
 
-    fn choose(&self, busy_too: bool) -> Option<usize> {
-        let count = self.workers.len();
-        let in_turn = (0..count).map(|step| (self.turn + step) % count);
-        let mut in_turn = in_turn.filter(|at| busy_too || self.workers[*at].busy_until.is_none());
-        match self.policy {
+    /// Whose connection this is. Where nobody there can take one, it is anybody's.
+    fn side(&self, share: Share, id: ConnectionId, busy_too: bool) -> Option<Side> {
+        let side = share.of_connection(id);
+        let its = |worker: &&Worker| share.of_worker(worker.generation) == side;
+        self.workers.iter().filter(its).any(|worker| self.may_take(worker, busy_too)).then_some(side)
+    }
+
+    fn may_take(&self, worker: &Worker, busy_too: bool) -> bool {
+        let is_free = match self.policy {
             // One that is only slower than the others is waited for, or turns would be lost in a
             // burst; it answers, or stalls and is passed over.
-            Policy::RoundRobin => {
-                in_turn.find(|at| self.workers[*at].is_well()).filter(|at| self.workers[*at].takes_offers())
+            Policy::RoundRobin => worker.is_well(),
+            Policy::LeastConnections => worker.takes_offers(),
+        };
+        is_free && (busy_too || worker.busy_until.is_none())
+    }
+
+    fn choose(&self, side: Option<Side>, busy_too: bool) -> Option<usize> {
+        let count = self.workers.len();
+        let turn = self.turns[side.unwrap_or_default() as usize];
+        let mut in_turn = (0..count).map(|step| (turn + step) % count).filter(|at| {
+            let worker = &self.workers[*at];
+            let is_its = match (side, self.share) {
+                (Some(side), Some(share)) => share.of_worker(worker.generation) == side,
+                (_, _) => true,
+            };
+            is_its && self.may_take(worker, busy_too)
+        });
+        match self.policy {
+            Policy::RoundRobin => in_turn.next().filter(|at| self.workers[*at].takes_offers()),
+            Policy::LeastConnections => {
+                in_turn.min_by_key(|at| self.workers[*at].open + self.workers[*at].under_way)
             }
-            Policy::LeastConnections => in_turn
-                .filter(|at| self.workers[*at].takes_offers())
-                .min_by_key(|at| self.workers[*at].open + self.workers[*at].under_way),
         }
     }
 
@@ -370,8 +372,8 @@ impl Balance {
     fn leave(&mut self, pid: Pid) -> bool {
         let Some(at) = self.index(pid) else { return false };
         self.workers.remove(at);
-        if at < self.turn {
-            self.turn -= 1;
+        for turn in &mut self.turns {
+            *turn -= usize::from(at < *turn);
         }
         true
     }

@@ -107,6 +107,7 @@ pub(crate) struct Child {
     killed: bool,
     since: Instant,
     counters: counters::Reader,
+    witness: Arc<Witness>,
 }
 
 impl Child {
@@ -138,6 +139,11 @@ impl Child {
     /// Queues a frame that must not be lost. `Full` means that the child is stuck.
     pub(crate) fn control(&self, frame: &ToChild) -> Result<(), SendError> {
         self.sender.send_control(frame, &[])
+    }
+
+    /// What it logged last, the oldest line first. Also when it is gone.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        self.witness.last_lines()
     }
 
     /// SIGKILL. Its exit comes as an event.
@@ -189,6 +195,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         killed: false,
         since: Instant::now(),
         counters,
+        witness: Arc::clone(&witness),
     };
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
     let beating =

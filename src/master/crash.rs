@@ -137,7 +137,7 @@ fn prune(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Lines for a terminal have colours.
-fn without_colour(line: &str) -> String {
+pub(super) fn without_colour(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
     while let Some((before, code)) = rest.split_once("\x1b[") {

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    balance::Policy,
+    balance::{Policy, Share},
     listeners::{self, Breach, Command},
 };
 use crate::{
@@ -114,9 +114,15 @@ impl Front {
         }
     }
 
-    /// A worker takes connections.
-    pub(crate) fn ready(&self, pid: Pid) {
-        self.tell(Command::Ready(pid));
+    /// A worker of this generation takes connections.
+    pub(crate) fn ready(&self, pid: Pid, generation: u64) {
+        self.tell(Command::Ready(pid, generation));
+    }
+
+    /// A generation gets a share of the new connections, until there is none any more. Not where
+    /// workers accept for themselves.
+    pub(crate) fn share(&self, share: Option<Share>) {
+        self.tell(Command::Share(share));
     }
 
     /// A process takes nothing new.

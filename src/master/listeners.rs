@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    balance::{Balance, Policy, Step},
+    balance::{Balance, Policy, Share, Step},
     handoff::{Answer, Handoff},
 };
 use crate::{
@@ -53,8 +53,8 @@ const MAX_ANSWERS: usize = 256;
 pub(crate) enum Command {
     /// A worker was spawned, with this socket.
     Add(Pid, FdSocket),
-    /// A worker takes connections.
-    Ready(Pid),
+    /// A worker of this generation takes connections.
+    Ready(Pid, u64),
     /// A worker takes no new ones.
     Draining(Pid),
     /// A worker is gone.
@@ -64,6 +64,8 @@ pub(crate) enum Command {
     /// The app stops: take what the kernel has accepted, hand it out, close, tell the workers, and
     /// say when that is done, at the latest then.
     Close(Instant, oneshot::Sender<()>),
+    /// A canary gets this share; none: there is none any more.
+    Share(Option<Share>),
 }
 
 /// A worker that broke the handoff's protocol.
@@ -195,7 +197,9 @@ impl Door {
             Command::Add(pid, socket) => {
                 self.workers.insert(pid, Handoff::new(pid, socket, self.answers.clone()));
             }
-            Command::Ready(pid) => self.balance.ready(pid, now, &mut self.steps),
+            Command::Ready(pid, generation) => {
+                self.balance.ready(pid, generation, now, &mut self.steps);
+            }
             Command::Draining(pid) => {
                 self.balance.draining(pid, now, &mut self.steps);
                 if !matches!(self.state, Gate::Closed) {
@@ -211,6 +215,7 @@ impl Door {
             }
             Command::Open => self.state = Gate::Open,
             Command::Close(by, done) => self.close(by, done),
+            Command::Share(share) => self.balance.share(share),
         }
     }
 

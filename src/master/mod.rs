@@ -26,6 +26,7 @@ mod handoff;
 mod heartbeat;
 mod listeners;
 mod pids;
+mod plan;
 mod reason;
 mod release;
 mod reload;

@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 
 use super::{
     apps::Apps,
+    plan::Plan,
     release::{Release, compile_all},
     steps::Steps,
 };
@@ -27,6 +28,8 @@ pub(super) struct Reload {
     pub(super) release: Result<Release, String>,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
+    /// How it is to take over.
+    pub(super) plan: Plan,
 }
 
 /// What reloading needs.
@@ -82,6 +85,7 @@ impl Reloads {
 
     /// An app that has ended needs nothing. What becomes of it is in the log.
     async fn tell(&self, name: &str, release: Result<Release, String>) {
-        let _ = self.apps.reload(name, Reload { release, steps: Steps::new().0 }).await;
+        let _ =
+            self.apps.reload(name, Reload { release, steps: Steps::new().0, plan: Plan::default() }).await;
     }
 }

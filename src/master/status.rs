@@ -58,6 +58,8 @@ pub enum GenerationState {
     Serving,
     /// Finishes what it has accepted, or could not start.
     Draining,
+    /// Gets a share of the new connections, and is compared with what serves.
+    Canary,
 }
 
 /// A place for a process, and who is in it.

@@ -1,6 +1,6 @@
 //! What becomes of a release, step by step. Who brought it holds the one end; `app` tells the other.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -23,6 +23,20 @@ pub(crate) enum Step {
     Alone,
     /// It never served, or no longer does, for this reason; the one before it goes on. The last.
     Failed(String),
+    /// Every process is ready, and each worker has passed the health check, where there is one.
+    Healthy,
+    /// It gets a share of the new connections from now on, and is compared with the one before it.
+    Canary {
+        /// Of new connections.
+        percent: u8,
+        /// [`Step::Promoted`] comes after that, or [`Step::Failed`] before.
+        time: Duration,
+    },
+    /// It was no worse than the one before it, and gets all from now on; [`Step::Serves`] follows.
+    Promoted {
+        /// What was compared, in words.
+        seen: String,
+    },
 }
 
 /// Tells who brought a release. Whoever no longer listens misses nothing.

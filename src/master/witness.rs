@@ -12,6 +12,9 @@ use crate::ipc::blackbox::{self, Contents, Request};
 /// A child whose guest traps more often has one report for each such time.
 const TRAP_REPORTS: Duration = Duration::from_secs(1);
 
+/// How many of its last log lines say why it failed.
+const LAST_LINES: usize = 5;
+
 /// One for each child; its tasks share it.
 pub(super) struct Witness {
     who: Who,
@@ -73,6 +76,13 @@ impl Witness {
             None => crash::report(&self.who, Kind::Exit, &reason, &self.left()),
         }
         reason
+    }
+
+    /// The last lines that it logged, what its guest printed among them. Also when it is gone.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        let lines = self.left().lines;
+        let skip = lines.len().saturating_sub(LAST_LINES);
+        lines.iter().skip(skip).map(|line| crash::without_colour(line)).collect()
     }
 
     fn left(&self) -> Contents {

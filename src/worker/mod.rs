@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod framing;
+mod health;
 mod readers;
 mod recycle;
 mod run;

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::{
     accept::Acceptor,
     connection::{Connections, Limits},
+    health::Health,
     recycle::Wearing,
     service::{self, Handler, Service},
     stream::Patience,
@@ -54,6 +55,7 @@ struct Started {
     connections: Connections,
     resident: Option<(Instance, Handle)>,
     acceptor: Acceptor,
+    health: Health,
 }
 
 async fn start(child: &mut Child) -> anyhow::Result<Started> {
@@ -82,25 +84,26 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
             app.limits.request_timeout,
         )),
     };
-    let service = Service::new(service::Options {
+    let service = Arc::new(Service::new(service::Options {
         handler,
         timeout: app.limits.request_timeout,
         serial,
         blackbox: child.blackbox.clone(),
         counters: child.counters.clone(),
         body: BodyLimits { size: app.limits.body_size, timeout: app.limits.body_timeout },
-    });
+    }));
+    let health = Health::new(service.clone(), child.cluster.clone(), child.boot.address);
     let limits = Limits {
         header_size: app.limits.header_size,
         patience: Patience { header: app.limits.header_timeout, write: app.limits.write_timeout },
     };
-    let connections = Connections::new(Arc::new(service), &limits);
+    let connections = Connections::new(service, &limits);
     let acceptor = Acceptor::inherited(worker, guest.computing())?;
-    Ok(Started { connections, resident, acceptor })
+    Ok(Started { connections, resident, acceptor, health })
 }
 
 async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
-    let Started { connections, resident, acceptor } = started;
+    let Started { connections, resident, acceptor, health } = started;
     let (instance, handle) = resident.unzip();
     let mut guest = tokio::spawn(async move {
         match instance {
@@ -120,8 +123,9 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
             }
             event = child.inbox.next() => match event {
                 Event::Stop { within, idle } => break (within, idle),
-                Event::ClusterReady => connections.open(),
-                Event::RunEnded(..) | Event::Superseded => {}
+                Event::Serve => connections.open(),
+                Event::Check { check, path, timeout } => health.check(check, path, timeout),
+                Event::ClusterReady | Event::RunEnded(..) | Event::Superseded => {}
             },
             ended = &mut guest => {
                 // The requests in hand are answered: with a failure, since their instance has gone.

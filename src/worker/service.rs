@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 use hyper::body::{Body as _, Incoming};
 use tokio::{sync::oneshot, time::timeout_at};
 
@@ -75,6 +75,14 @@ impl Service {
         let response = self.check(request, now + self.options.timeout).await;
         counted.answered(response.status().as_u16(), Instant::now());
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
+    }
+
+    /// Answers a request that comes from inside, and has no body. It is no client's, and not counted.
+    pub(super) async fn inside(&self, parts: Parts) -> Response {
+        let now = Instant::now();
+        let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path(), now);
+        let (version, by) = (parts.version, now + self.options.timeout);
+        self.answer(version, Request::from_parts(parts, RequestBody::Empty), None, by).await
     }
 
     /// How many have come.

@@ -19,6 +19,7 @@ mod deploy;
 mod deploy_crash;
 mod flat;
 mod hang;
+mod health;
 mod hostile;
 mod hostile_start;
 mod http;

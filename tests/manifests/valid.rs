@@ -8,8 +8,8 @@ use std::{
 };
 
 use hatchery::manifest::{
-    Agent, App, Balance, Build, Capabilities, Component, Folder, InstanceMode, Limits, Overlap, Recycle,
-    RunOn, Schedule, Trigger, Worker, load,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
+    Overlap, Recycle, RunOn, Schedule, Trigger, Worker, load,
 };
 
 const VALID: &str = "tests/manifests/valid";
@@ -141,6 +141,15 @@ fn every_key_arrives() {
             write_timeout: Duration::from_secs(7),
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
+        deploy: Deploy {
+            health: Some(Health {
+                path: "/healthz?deep=1".to_owned(),
+                status: 204,
+                timeout: Duration::from_secs(2),
+                successes: 3,
+                within: Duration::from_secs(20),
+            }),
+        },
     };
     assert_eq!(app("full.toml"), expected);
 }
@@ -159,7 +168,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(worker.component.capabilities, Capabilities::default());
     assert_eq!(worker.component.build, None);
     assert_eq!(app.agent, None);
-    assert_eq!((app.schedules, app.dev_with), (vec![], vec![]));
+    assert_eq!((app.schedules, app.dev_with, app.deploy.health), (vec![], vec![], None));
     let expected = Limits {
         memory: 256 << 20,
         process_memory: None,
@@ -179,4 +188,17 @@ fn the_defaults_are_those_of_the_design() {
         write_timeout: Duration::from_secs(60),
     };
     assert_eq!(app.limits, expected);
+}
+
+#[test]
+fn the_health_check_has_defaults() {
+    let health = app("health.toml").deploy.health.expect("has one");
+    let expected = Health {
+        path: "/healthz".to_owned(),
+        status: 200,
+        timeout: Duration::from_secs(5),
+        successes: 1,
+        within: Duration::from_secs(30),
+    };
+    assert_eq!(health, expected);
 }

@@ -121,6 +121,7 @@ fn cells(
         GenerationState::Serving => generation.generation.to_string(),
         GenerationState::Coming => format!("{} coming", generation.generation),
         GenerationState::Draining => format!("{} draining", generation.generation),
+        GenerationState::Canary => format!("{} canary", generation.generation),
     };
     let of = |what: fn(&ProcessStatus) -> String| process.map_or_else(|| NONE.to_owned(), what);
     [

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod component;
+mod deploy;
 mod limits;
 mod listen;
 mod schedule;
@@ -77,6 +78,7 @@ pub(super) fn check(
     let limits = limits::limits(&top, mistakes);
     let there = schedule::There { worker: top.has("worker"), agent: top.has("agent") };
     let schedules = schedule::schedules(&top, there, &limits, mistakes);
+    let deploy = deploy::deploy(&top, mistakes);
     let (dev_with, dev_with_places) = dev_with(&top, folder, mistakes);
 
     let places = Places {
@@ -95,6 +97,7 @@ pub(super) fn check(
         schedules,
         limits,
         dev_with,
+        deploy,
     };
     Some((app, places))
 }

@@ -1,12 +1,15 @@
 //! An app's generations: the one that serves, the one that is to, and those that drain.
 //!
 //! ```text
-//!   reload -> next -> coming -every process ready-> serving -a newer one is ready-> leaving -> gone
-//!                        \--any failure, the reason is logged-------------------------^
+//!   reload -> next -> coming -ready, healthy-> (canary) -> serving -a newer one serves-> leaving -> gone
+//!                        \--any failure, or worse than what serves: it is said why---------^
 //! ```
 //!
 //! `app`'s loop owns it and calls `settle` after whatever happened. Each generation has its own
 //! state, routes and children (`running`); they share pids and, mostly, the listener.
+
+mod canary;
+mod report;
 
 use std::{
     sync::Arc,
@@ -31,10 +34,10 @@ use crate::{
         front::{self, Front},
         listeners::Breach,
         pids::Pids,
+        plan::{Canary, Plan},
         release::{Change, Release},
         reload::Reload,
-        state::Event,
-        status::{AppStatus, GenerationState, Traffic},
+        state::{Event, canary::Trial},
         steps::{Step, Steps},
     },
 };
@@ -57,7 +60,7 @@ pub(super) struct Generations {
     /// Drain, or could not start.
     leaving: Vec<Running>,
     /// The last release that there was no time for yet.
-    next: Option<(Release, Steps)>,
+    next: Option<Next>,
     /// Hears when every worker of another number of them is ready.
     scaling: Option<Steps>,
     /// The number of the last generation; none is used twice.
@@ -75,6 +78,17 @@ pub(super) struct Generations {
     breaches: mpsc::UnboundedSender<Breach>,
     /// Of generations that are gone: what their children counted.
     gone_counts: Snapshot,
+    /// The coming one is to be a canary first.
+    planned: Option<Canary>,
+    /// The coming one is a canary.
+    trial: Option<Trial>,
+}
+
+/// A release that waits.
+struct Next {
+    release: Release,
+    plan: Plan,
+    steps: Steps,
 }
 
 impl Generations {
@@ -119,6 +133,8 @@ impl Generations {
             events,
             breaches,
             gone_counts: Snapshot::default(),
+            planned: None,
+            trial: None,
         })
     }
 
@@ -144,7 +160,8 @@ impl Generations {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.all().filter_map(Running::deadline).min()
+        let trial = self.trial.as_ref().map(Trial::deadline);
+        self.all().filter_map(Running::deadline).chain(trial).min()
     }
 
     pub(super) fn tick(&mut self) {
@@ -172,6 +189,7 @@ impl Generations {
                 let now = Instant::now();
                 self.stopping = Some(now);
                 self.drop_next(STOPPING);
+                self.end_trial();
                 if let Some(coming) = self.coming.take() {
                     coming.failed(STOPPING);
                     self.leaving.push(coming);
@@ -185,6 +203,7 @@ impl Generations {
             Demand::Kill => {
                 self.stopping.get_or_insert_with(Instant::now);
                 self.drop_next(STOPPING);
+                self.end_trial();
                 self.all_mut().for_each(|generation| generation.step(Event::Kill));
             }
         }
@@ -215,7 +234,7 @@ impl Generations {
 
     /// Somebody brings a release, or says why there is none.
     pub(super) fn reload(&mut self, reload: Reload) {
-        let Reload { release, steps } = reload;
+        let Reload { release, steps, plan } = reload;
         match release {
             Ok(_) if self.stopping.is_some() => steps.failed(STOPPING),
             Ok(release) => {
@@ -224,7 +243,7 @@ impl Generations {
                     tracing::info!("the reload of {app} waits for the one before it");
                 }
                 self.drop_next("another one was brought before its turn came");
-                self.next = Some((release, steps));
+                self.next = Some(Next { release, plan, steps });
             }
             Err(why) => self.refused(&why, &steps),
         }
@@ -232,15 +251,19 @@ impl Generations {
 
     /// What waits does not get its turn.
     fn drop_next(&mut self, why: &str) {
-        if let Some((_, steps)) = self.next.take() {
-            steps.failed(why);
+        if let Some(next) = self.next.take() {
+            next.steps.failed(why);
         }
     }
 
     fn refused(&self, why: &str, steps: &Steps) {
+        self.say_refused(why);
+        steps.failed(why);
+    }
+
+    fn say_refused(&self, why: &str) {
         let (app, version) = (&self.serving.release.app.name, self.serving.version());
         tracing::error!("reload of {app} failed: {why}; {version} goes on serving");
-        steps.failed(why);
     }
 
     /// What is to be done after whatever happened.
@@ -250,11 +273,18 @@ impl Generations {
             self.serving.serve();
         }
         if let Some(failed) = self.coming.take_if(|coming| coming.failure.is_some()) {
-            self.refused(failed.failure.as_deref().unwrap_or_default(), &failed.steps);
+            let why = failed.failure.as_deref().unwrap_or_default();
+            self.say_refused(why);
+            failed.failed(why);
             self.leaving.push(failed);
         }
-        if let Some(ready) = self.coming.take_if(|coming| coming.is_ready) {
-            self.switch(ready);
+        if self.trial.is_some() {
+            self.judge();
+        } else if self.coming.as_ref().is_some_and(|coming| coming.is_ready) {
+            match self.planned.take() {
+                Some(canary) => self.begin_trial(canary),
+                None => self.switch(),
+            }
         }
         for old in self.leaving.extract_if(.., |old| old.stopped) {
             let (dropped, late) = old.losses();
@@ -272,13 +302,14 @@ impl Generations {
         let may_begin = self.serves && self.coming.is_none() && self.leaving.len() < MAX_LEAVING;
         if self.stopping.is_none()
             && may_begin
-            && let Some((release, steps)) = self.next.take()
+            && let Some(next) = self.next.take()
         {
-            self.begin(release, steps);
+            self.begin(next);
         }
     }
 
-    fn begin(&mut self, release: Release, steps: Steps) {
+    fn begin(&mut self, next: Next) {
+        let Next { release, plan, steps } = next;
         if self.serving.release.change_to(&release) == Change::Workers {
             let (app, workers) = (release.app.name.clone(), release.workers());
             tracing::info!("scaled app={app} workers={workers}");
@@ -288,6 +319,12 @@ impl Generations {
             }
             return;
         }
+        if plan.canary.is_some()
+            && let Err(why) = self.may_share(&release)
+        {
+            return self.refused(why, &steps);
+        }
+        self.planned = plan.canary;
         let front = match self.front_for(&release) {
             Ok(front) => front,
             Err(error) => return self.refused(&format!("{error:#}"), &steps),
@@ -335,8 +372,9 @@ impl Generations {
         Ok(Arc::new(front.with_context(|| format!("cannot use the listener of {name}"))?))
     }
 
-    /// New connections go to this one from now on, and the former one drains.
-    fn switch(&mut self, ready: Running) {
+    /// New connections go to the coming one from now on, and the former one drains.
+    fn switch(&mut self) {
+        let Some(ready) = self.coming.take() else { return };
         let mut old = std::mem::replace(&mut self.serving, ready);
         let new = &mut self.serving;
         old.superseded();
@@ -354,33 +392,5 @@ impl Generations {
             self.close(&old, Instant::now());
         }
         self.leaving.push(old);
-    }
-
-    pub(super) fn report_drops(&mut self) {
-        self.all_mut().for_each(Running::report_drops);
-    }
-
-    /// How it is.
-    pub(super) fn status(&self) -> AppStatus {
-        let (app, serving) = (&self.serving.release.app, &self.serving);
-        let now = if self.serves { GenerationState::Serving } else { GenerationState::Coming };
-        let coming = self.coming.iter().map(|one| one.status(GenerationState::Coming));
-        let leaving = self.leaving.iter().map(|one| one.status(GenerationState::Draining));
-        let (mut counts, (mut dropped, mut late_answers)) = (self.gone_counts.clone(), self.gone);
-        for one in self.all() {
-            let losses = one.losses();
-            (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
-            counts.add(&one.counts());
-        }
-        AppStatus {
-            name: app.name.clone(),
-            version: app.version.clone(),
-            address: serving.front.address(),
-            dropped,
-            late_answers,
-            generation: serving.generation,
-            traffic: Traffic::from(&counts),
-            generations: [serving.status(now)].into_iter().chain(coming).chain(leaving).collect(),
-        }
     }
 }

@@ -2,7 +2,9 @@
 //! hears. `generations` owns them. It decides nothing by itself: `state` says what is to be done,
 //! `router` who gets what.
 
+mod checks;
 mod report;
+mod send;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,10 +15,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    cluster::{Pid, Process, Role, State},
+    cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
-        link::SendError,
         message::{Boot, ToChild, ToMaster},
     },
     master::{
@@ -26,13 +27,13 @@ use crate::{
         reason::{MAX_REASON, cut},
         release::Release,
         router::{self, Outgoing, Router},
-        state::{Action, Cluster, Event, Shape},
+        state::{
+            Action, Cluster, Event, Shape,
+            health::{self, Health},
+        },
         steps::{Step, Steps},
     },
 };
-
-/// Why a child that does not read is killed.
-const STUCK: &str = "does not read its control socket";
 
 /// What a generation is made of.
 pub(super) struct Options {
@@ -72,7 +73,7 @@ pub(super) struct Running {
     serves: bool,
     /// A newer generation keeps the time.
     is_superseded: bool,
-    /// Every process is ready, or was once.
+    /// Every process is ready and healthy, or was once: it may serve.
     pub(super) is_ready: bool,
     /// Why it could not start.
     pub(super) failure: Option<String>,
@@ -80,6 +81,12 @@ pub(super) struct Running {
     pub(super) stopped: bool,
     /// What its children counted that are gone.
     gone: Snapshot,
+    /// Is it healthy? While that is looked at.
+    health: Option<Health>,
+    /// What the child logged last that made it fail.
+    last_lines: Vec<String>,
+    /// Processes that ended, or failed, when they were ready.
+    crashes: u64,
 }
 
 impl Running {
@@ -123,15 +130,22 @@ impl Running {
             failure: None,
             stopped: false,
             gone: Snapshot::default(),
+            health: None,
+            last_lines: vec![],
+            crashes: 0,
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
         running
     }
 
-    /// It never served, or is not going to.
+    /// It never served, or is not going to. What the log has already is said as well: who brought it
+    /// may not see that.
     pub(super) fn failed(&self, why: &str) {
-        self.steps.failed(why);
+        if self.last_lines.is_empty() {
+            return self.steps.failed(why);
+        }
+        self.steps.failed(format!("{why}\nlast lines of its log:\n  {}", self.last_lines.join("\n  ")));
     }
 
     /// Nothing is left of those before it.
@@ -146,18 +160,6 @@ impl Running {
         steps.say(Step::Serves { generation: self.generation, address: self.front.address() });
     }
 
-    /// Each of its workers is ready.
-    pub(super) fn has_all_workers(&self) -> bool {
-        let is_ready = |process: &&Process| process.role == Role::Worker && process.state == State::Ready;
-        let ready = self.cluster.processes().iter().filter(is_ready).count();
-        u32::try_from(ready).is_ok_and(|ready| ready == self.release.workers())
-    }
-
-    /// `cache 0.1.0 (generation 2)`, without the app's name.
-    pub(super) fn version(&self) -> String {
-        format!("version {} (generation {})", self.release.app.version, self.generation)
-    }
-
     /// Is it one of its children?
     pub(super) fn has(&self, pid: Pid) -> bool {
         self.children.contains_key(&pid)
@@ -165,15 +167,27 @@ impl Running {
 
     /// Its workers get connections from now on.
     pub(super) fn serve(&mut self) {
-        self.serves = true;
-        let ready = |role, state| role == Role::Worker && state == State::Ready;
-        for process in self.cluster.processes() {
-            if ready(process.role, process.state) {
-                self.front.ready(process.pid);
-            }
-        }
+        self.take_connections();
         self.front.open();
         self.say_serves(&self.steps);
+    }
+
+    /// The same, while another one may serve: a share is the front's to know.
+    pub(super) fn take_connections(&mut self) {
+        if std::mem::replace(&mut self.serves, true) {
+            return;
+        }
+        for process in self.cluster.processes() {
+            if process.role == Role::Worker && process.state == State::Ready {
+                self.takes_connections(process.pid);
+            }
+        }
+        self.settle();
+    }
+
+    fn takes_connections(&mut self, pid: Pid) {
+        self.front.ready(pid, self.generation);
+        self.control(pid, &ToChild::Serve);
     }
 
     /// A newer generation serves: no scheduled run begins any more.
@@ -195,12 +209,14 @@ impl Running {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.cluster.deadline().into_iter().chain(self.router.deadline()).min()
+        let health = self.health.as_ref().and_then(Health::deadline);
+        [self.cluster.deadline(), self.router.deadline(), health].into_iter().flatten().min()
     }
 
     pub(super) fn tick(&mut self) {
         self.router.tick(Instant::now(), &mut self.out);
         self.send_out();
+        self.check(health::Event::Tick);
         self.step(Event::Tick);
     }
 
@@ -216,6 +232,10 @@ impl Running {
                 tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
                 self.step(Event::Recycle { pid, reason });
             }
+            Happening::Frame(ToMaster::Checked { check, result }, _) => {
+                self.check(health::Event::Checked { pid, check, result });
+                self.settle();
+            }
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
@@ -224,8 +244,14 @@ impl Running {
                 self.settle();
             }
             Happening::Ready => self.step(Event::Ready(pid)),
-            Happening::Failed(reason) => self.step(Event::Failed { pid, reason }),
+            Happening::Failed(reason) => {
+                self.count_crash(pid);
+                self.keep_last_lines(pid);
+                self.step(Event::Failed { pid, reason });
+            }
             Happening::Exited(reason) => {
+                self.count_crash(pid);
+                self.keep_last_lines(pid);
                 self.forget(pid, &reason);
                 self.step(Event::Exited { pid, reason });
             }
@@ -239,12 +265,14 @@ impl Running {
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }
         self.front.gone(pid);
+        self.check(health::Event::Gone(pid));
         self.router.gone(pid, Instant::now(), &mut self.out);
         self.send_out();
     }
 
     /// Ends in order. What handing out the last connections took is part of the time to stop.
     pub(super) fn stop(&mut self, asked_at: Instant) {
+        self.health = None;
         let actions = self.cluster.handle(Event::Stop, asked_at);
         self.carry_out(actions);
         self.settle();
@@ -261,6 +289,9 @@ impl Running {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
+            }
+            if matches!(event, Event::Retire | Event::Stop | Event::Kill) {
+                self.health = None;
             }
             let ready = if let Event::Ready(pid) = event { Some(pid) } else { None };
             let actions = self.cluster.handle(event, now);
@@ -280,8 +311,11 @@ impl Running {
         tracing::info!(app, %role, slot, %pid, "ready");
         self.router.ready(pid, now, &mut self.out);
         self.send_out();
-        if role == Role::Worker && self.serves {
-            self.front.ready(pid);
+        if role == Role::Worker {
+            self.check(health::Event::Ready { pid, slot });
+            if self.serves {
+                self.takes_connections(pid);
+            }
         }
     }
 
@@ -299,7 +333,7 @@ impl Running {
                 Action::ProcessesChanged => self.tell_processes(),
                 Action::Ready => {
                     self.router.cluster_ready(&mut self.out);
-                    self.is_ready = true;
+                    self.begin_checks();
                 }
                 Action::StopChild { pid, within, idle } => {
                     self.draining(pid);
@@ -321,6 +355,7 @@ impl Running {
     fn draining(&mut self, pid: Pid) {
         self.router.draining(pid);
         self.front.draining(pid);
+        self.check(health::Event::Gone(pid));
     }
 
     fn spawn(&mut self, pid: Pid, role: Role, slot: u32, replacement: bool) {
@@ -350,61 +385,6 @@ impl Running {
                 self.forget(pid, &reason);
                 self.told.push_back(Event::Exited { pid, reason });
             }
-        }
-    }
-
-    fn tell_processes(&mut self) {
-        let frame = ToChild::Processes(self.cluster.processes());
-        let pids: Vec<Pid> = self.children.keys().copied().collect();
-        for pid in pids {
-            self.control(pid, &frame);
-        }
-    }
-
-    /// A child that takes no control frame is stuck, and is killed.
-    fn control(&mut self, pid: Pid, frame: &ToChild) {
-        let Some(child) = self.children.get(&pid) else { return };
-        match child.control(frame) {
-            // Its exit is on its way.
-            Ok(()) | Err(SendError::Closed) => {}
-            Err(SendError::Full | SendError::TooLong) => {
-                self.told.push_back(Event::Failed { pid, reason: STUCK.to_owned() });
-            }
-        }
-    }
-
-    /// Puts the router's frames on their links.
-    fn send_out(&mut self) {
-        while !self.out.is_empty() {
-            let mut out = std::mem::take(&mut self.out);
-            for outgoing in out.drain(..) {
-                self.send_one(outgoing);
-            }
-            if self.out.is_empty() {
-                // The room is used again.
-                self.out = out;
-            }
-        }
-    }
-
-    fn send_one(&mut self, outgoing: Outgoing) {
-        let Outgoing { to, frame, data } = &outgoing;
-        let Some(child) = self.children.get(to) else { return };
-        let sent = match frame {
-            ToChild::Message { .. }
-            | ToChild::Question { .. }
-            | ToChild::Answered { .. }
-            | ToChild::RunTask { .. } => child.send(frame, data),
-            ToChild::Boot(_)
-            | ToChild::ClusterReady
-            | ToChild::Processes(_)
-            | ToChild::Asked { .. }
-            | ToChild::RunEnded { .. }
-            | ToChild::Stop { .. }
-            | ToChild::Superseded => return self.control(*to, frame),
-        };
-        if sent.is_err() {
-            self.router.refused(outgoing, &mut self.out);
         }
     }
 }

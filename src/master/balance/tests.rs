@@ -13,7 +13,7 @@ impl Rig {
     fn new(policy: Policy, workers: u64) -> Self {
         let mut rig = Self { balance: Balance::new(policy), now: Instant::now(), steps: vec![], next: 0 };
         for pid in 1..=workers {
-            rig.balance.ready(Pid(pid), rig.now, &mut rig.steps);
+            rig.balance.ready(Pid(pid), 1, rig.now, &mut rig.steps);
         }
         rig
     }
@@ -117,7 +117,7 @@ fn connections_wait_for_a_worker() {
     rig.arrive(2);
     assert_eq!(rig.seen(), "");
     assert!(!rig.balance.has_workers());
-    rig.balance.ready(Pid(5), rig.now, &mut rig.steps);
+    rig.balance.ready(Pid(5), 1, rig.now, &mut rig.steps);
     assert_eq!(rig.seen(), "offer 1>5, offer 2>5");
 }
 
@@ -204,7 +204,7 @@ fn what_a_dead_worker_had_not_taken_goes_to_others() {
     assert_eq!(rig.seen(), "offer 3>2, offer 5>2", "sent or offered, in their order; 1 died with it");
     rig.gone(2);
     assert_eq!((rig.seen().as_str(), rig.balance.held()), ("", 5));
-    rig.balance.ready(Pid(3), rig.now, &mut rig.steps);
+    rig.balance.ready(Pid(3), 1, rig.now, &mut rig.steps);
     assert_eq!(rig.seen(), "offer 2>3, offer 3>3, offer 4>3, offer 5>3, offer 6>3");
 }
 
@@ -345,4 +345,94 @@ fn nothing_waits_for_want_of_somebody_who_is_not_busy() {
     assert_eq!(rig.seen(), "");
     rig.later(REFUSAL_PAUSE);
     assert_eq!(rig.seen(), "offer 2>2", "who was busy may be so no more");
+}
+
+/// Workers 1 to `old` of one generation and as many as `new` more of the next one, which gets a share.
+fn canary(policy: Policy, (old, new): (u64, u64), percent: u8) -> Rig {
+    let mut rig = Rig::new(policy, old);
+    rig.balance.share(Some(Share { generation: 2, percent }));
+    for pid in old + 1..=old + new {
+        rig.balance.ready(Pid(pid), 2, rig.now, &mut rig.steps);
+    }
+    rig
+}
+
+#[test]
+fn a_canary_gets_its_share_exactly() {
+    for policy in [Policy::RoundRobin, Policy::LeastConnections] {
+        for (percent, at_once, expected) in [
+            (10, 1, [90, 90, 10, 10]),
+            (50, 1, [50, 50, 50, 50]),
+            (50, 20, [50, 50, 50, 50]),
+            (1, 10, [99, 99, 1, 1]),
+            (99, 1, [1, 1, 99, 99]),
+            (33, 7, [67, 67, 33, 33]),
+        ] {
+            let mut rig = canary(policy, (2, 2), percent);
+            let (mut got, mut left) = (vec![0; 4], 200);
+            while left > 0 {
+                let now = at_once.min(left);
+                rig.arrive(now);
+                left -= now;
+                got.iter_mut().zip(rig.serve(4)).for_each(|(all, new)| *all += new);
+            }
+            assert_eq!(got, expected, "{policy:?} {percent} % by {at_once}");
+        }
+    }
+}
+
+#[test]
+fn what_one_side_refuses_the_other_takes() {
+    for (refuses, takes) in [(1, 2), (2, 1)] {
+        let mut rig = canary(Policy::RoundRobin, (1, 1), 50);
+        let mut got = 0;
+        for _ in 0..10 {
+            rig.arrive(1);
+            while !rig.steps.is_empty() {
+                for step in std::mem::take(&mut rig.steps) {
+                    match step {
+                        Step::Offer(Pid(pid), id) | Step::Insist(Pid(pid), id) => {
+                            rig.says(pid, if pid == refuses { Refuse(id) } else { Accept(id) });
+                        }
+                        Step::Send(pid, id) => {
+                            assert_eq!(pid, Pid(takes));
+                            got += 1;
+                            rig.says(takes, Taken(id));
+                        }
+                        Step::Drop(_) => {}
+                    }
+                }
+            }
+        }
+        assert_eq!((got, rig.balance.held()), (10, 0));
+    }
+}
+
+#[test]
+fn one_side_is_gone() {
+    for (gone, rest) in [(1, [0, 20]), (2, [20, 0])] {
+        let mut rig = canary(Policy::RoundRobin, (1, 1), 30);
+        rig.gone(gone);
+        rig.arrive(20);
+        assert_eq!(rig.serve(2), rest);
+    }
+}
+
+#[test]
+fn the_other_side_is_preferred_to_one_that_computes() {
+    let mut rig = canary(Policy::RoundRobin, (1, 1), 50);
+    rig.arrive(1);
+    assert_eq!(rig.seen(), "offer 1>2");
+    rig.says(2, Busy(id(1)));
+    assert_eq!(rig.seen(), "offer 1>1");
+}
+
+#[test]
+fn afterwards_all_are_alike() {
+    let mut rig = canary(Policy::RoundRobin, (2, 2), 1);
+    rig.arrive(100);
+    assert_eq!(rig.serve(4), [50, 49, 1, 0]);
+    rig.balance.share(None);
+    rig.arrive(40);
+    assert_eq!(rig.serve(4), [10, 10, 10, 10]);
 }

@@ -9,7 +9,7 @@ use super::Deployer;
 use crate::{
     home::{Deployed, Record},
     ipc::store::TrustBy,
-    master::{admin::Events, run::print_serves, steps::Step},
+    master::{admin::Events, plan::Plan, run::print_serves, steps::Step},
 };
 
 /// How long after a failure an app is tried again.
@@ -74,7 +74,7 @@ impl Deployer {
 
     async fn serve(&self, name: &str, deployed: &Deployed, record: &Record) -> anyhow::Result<()> {
         let (_, app) = self.look(&deployed.digest, name, TrustBy::Past).await?;
-        let mut happens = self.start(app, record, &Events::none()).await?;
+        let mut happens = self.start(app, record, Plan::default(), &Events::none()).await?;
         while let Some(step) = happens.recv().await {
             match step {
                 Step::Serves { address, .. } => {
@@ -82,7 +82,11 @@ impl Deployer {
                     return Ok(());
                 }
                 Step::Failed(why) => anyhow::bail!(why),
-                Step::Starts { .. } | Step::Alone => {}
+                Step::Starts { .. }
+                | Step::Healthy
+                | Step::Canary { .. }
+                | Step::Promoted { .. }
+                | Step::Alone => {}
             }
         }
         anyhow::bail!("it was stopped")

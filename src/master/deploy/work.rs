@@ -8,13 +8,14 @@ use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 
 use super::{Deployer, Job, job::Action, lag::Lag};
 use crate::{
-    admin::{Deploy, Event},
+    admin::{self, Deploy, Event},
     home::{Deployed, Entry, Prepared, Record},
     ipc::store::{Answer, Bundle, TrustBy, What},
     manifest::{self, App},
     master::{
         admin::Events,
         bind::bind,
+        plan::{Canary, Plan},
         release::{Code, Release, compile_all},
         reload::Reload,
         steps::{Step, Steps},
@@ -69,7 +70,11 @@ impl Deployer {
         let (bundle, app) = self.look(&deploy.bundle, &job.app, TrustBy::Settings).await?;
         *meant = Some(deployed(&bundle));
         check_age(&bundle, record, deploy.allow_downgrade)?;
-        self.take_over(job, Candidate { bundle, app }, record, events).await
+        let canary = deploy.canary.map(|admin::Canary { percent, seconds }| {
+            Canary::new(percent, Duration::from_secs(seconds)).map_err(anyhow::Error::msg)
+        });
+        let plan = Plan { canary: canary.transpose()? };
+        self.take_over(job, Candidate { bundle, app, plan }, record, events).await
     }
 
     async fn rollback(
@@ -93,7 +98,7 @@ impl Deployer {
         if !record.bundles().contains(&bundle.digest) {
             bail!("{} was never deployed as {name}; use `hatchery deploy`", bundle.digest);
         }
-        self.take_over(job, Candidate { bundle, app }, record, events).await
+        self.take_over(job, Candidate { bundle, app, plan: Plan::default() }, record, events).await
     }
 
     /// The same bundle once more.
@@ -110,7 +115,7 @@ impl Deployer {
         };
         *meant = Some(now.clone());
         let (bundle, app) = self.look(&now.digest, name, TrustBy::Past).await?;
-        self.take_over(job, Candidate { bundle, app }, record, events).await
+        self.take_over(job, Candidate { bundle, app, plan: Plan::default() }, record, events).await
     }
 
     async fn undeploy(&self, job: &Job, record: &mut Record) -> anyhow::Result<()> {
@@ -152,7 +157,7 @@ impl Deployer {
         record: &Record,
         events: &Events,
     ) -> anyhow::Result<()> {
-        let Candidate { bundle, app } = candidate;
+        let Candidate { bundle, app, plan } = candidate;
         let name = &job.app;
         events.say(Event::Checked { digest: bundle.digest.clone(), version: bundle.version.clone() });
         point::reach("checked");
@@ -162,7 +167,7 @@ impl Deployer {
         // Now, while a full disk harms nobody.
         let mut prepared = Some(self.prepare(name, next).await?);
         point::reach("prepared");
-        let mut happens = self.start(app, record, events).await?;
+        let mut happens = self.start(app, record, plan, events).await?;
         let mut serves = false;
         loop {
             let step = match happens.recv().await {
@@ -185,6 +190,14 @@ impl Deployer {
                     point::reach("on-file");
                     events.say(Event::Serving { generation, address });
                 }
+                Step::Healthy => {
+                    point::reach("healthy");
+                    events.say(Event::Healthy);
+                }
+                Step::Canary { percent, time } => {
+                    events.say(Event::Canary { percent, seconds: time.as_secs() });
+                }
+                Step::Promoted { seen } => events.say(Event::Promoted { seen }),
                 Step::Alone => break,
                 Step::Failed(why) => bail!(why),
             }
@@ -198,6 +211,7 @@ impl Deployer {
         &self,
         mut app: App,
         record: &Record,
+        plan: Plan,
         events: &Events,
     ) -> anyhow::Result<mpsc::UnboundedReceiver<Step>> {
         if let (Some(workers), Some(worker)) = (record.workers, &mut app.worker) {
@@ -220,7 +234,7 @@ impl Deployer {
         point::reach("bound");
         let release = Release::new(app, &codes);
         if self.apps().has(&name) {
-            let reload = Reload { release: Ok(release), steps };
+            let reload = Reload { release: Ok(release), steps, plan };
             if !self.apps().reload(&name, reload).await {
                 bail!("{name} has just ended");
             }
@@ -267,6 +281,7 @@ async fn commit(prepared: Prepared) -> anyhow::Result<()> {
 struct Candidate {
     bundle: Bundle,
     app: App,
+    plan: Plan,
 }
 
 async fn bind_patiently(name: &str, worker: &manifest::Worker) -> anyhow::Result<std::net::TcpListener> {

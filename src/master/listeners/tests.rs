@@ -51,7 +51,7 @@ impl Rig {
     fn worker(&mut self, pid: u64, manner: Manner) {
         let (ours, theirs) = FdSocket::pair().expect("a socket");
         self.tell(Command::Add(Pid(pid), ours));
-        self.tell(Command::Ready(Pid(pid)));
+        self.tell(Command::Ready(Pid(pid), 1));
         let theirs = FdSocket::from_fd(theirs).expect("a socket");
         self.workers.push(tokio::spawn(work(pid, theirs, manner, self.commands.clone())));
     }

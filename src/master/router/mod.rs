@@ -169,8 +169,8 @@ impl Router {
             ToMaster::TaskDone { run, elapsed, result } => {
                 self.tasks.done(from, run, elapsed, result, &self.members, out)
             }
-            // `app` hears it first, and it is no message.
-            ToMaster::Recycle { .. } | ToMaster::Ends { .. } => Ok(()),
+            // `app` hears them first, and they are no messages.
+            ToMaster::Recycle { .. } | ToMaster::Ends { .. } | ToMaster::Checked { .. } => Ok(()),
             ToMaster::Hello { .. } | ToMaster::Ready | ToMaster::StartFailed { .. } => {
                 Err(Violation("sent a frame of its start when it had started"))
             }
@@ -198,7 +198,9 @@ impl Router {
             | ToChild::Processes(_)
             | ToChild::RunEnded { .. }
             | ToChild::Stop { .. }
-            | ToChild::Superseded => {}
+            | ToChild::Superseded
+            | ToChild::Check { .. }
+            | ToChild::Serve => {}
         }
     }
 

@@ -12,8 +12,10 @@
 //! read a clock. Every spawned pid ends with exactly one [`Event::Exited`].
 
 mod backoff;
+pub(crate) mod canary;
 mod change;
 mod end;
+pub(crate) mod health;
 mod occupant;
 mod slot;
 #[cfg(test)]

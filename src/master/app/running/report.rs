@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::Running;
 use crate::{
-    cluster::{Pid, Process},
+    cluster::{Pid, Process, Role, State},
     ipc::counters::Snapshot,
     master::{
         children::Child,
         router::Counters,
-        state::Slot,
+        state::{Slot, canary::Counts},
         status::{GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic},
     },
     sys::usage,
@@ -29,6 +29,18 @@ impl Running {
         }
     }
 
+    /// Each of its workers is ready.
+    pub(in super::super) fn has_all_workers(&self) -> bool {
+        let is_ready = |process: &&Process| process.role == Role::Worker && process.state == State::Ready;
+        let ready = self.cluster.processes().iter().filter(is_ready).count();
+        u32::try_from(ready).is_ok_and(|ready| ready == self.release.workers())
+    }
+
+    /// `cache 0.1.0 (generation 2)`, without the app's name.
+    pub(in super::super) fn version(&self) -> String {
+        format!("version {} (generation {})", self.release.app.version, self.generation)
+    }
+
     /// Dropped messages and late answers.
     pub(in super::super) fn losses(&self) -> (u64, u64) {
         (self.router.dropped(), self.router.late_answers())
@@ -41,6 +53,11 @@ impl Running {
             sum.add(&child.counts());
         }
         sum
+    }
+
+    /// For a comparison with another generation.
+    pub(in super::super) fn compared(&self) -> Counts {
+        Counts { seen: self.counts(), crashes: self.crashes }
     }
 
     /// How it is, and what it is there for.

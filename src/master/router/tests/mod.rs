@@ -151,8 +151,11 @@ fn show(out: &Outgoing) -> String {
             let outcomes: Vec<_> = outcomes.iter().map(|o| format!("{} {:?}", o.pid, o.result)).collect();
             format!("{to}: ended {} {outcomes:?}", run.0)
         }
-        ToChild::Boot(_) | ToChild::Processes(_) | ToChild::Stop { .. } | ToChild::Superseded => {
-            format!("{to}: {:?}", out.frame)
-        }
+        ToChild::Boot(_)
+        | ToChild::Processes(_)
+        | ToChild::Stop { .. }
+        | ToChild::Superseded
+        | ToChild::Check { .. }
+        | ToChild::Serve => format!("{to}: {:?}", out.frame),
     }
 }

@@ -1,0 +1,35 @@
+//! What an app's generations can say of themselves. Part of `generations`; it changes nothing.
+
+use super::{Generations, Running};
+use crate::master::status::{AppStatus, GenerationState, Traffic};
+
+impl Generations {
+    pub(in super::super) fn report_drops(&mut self) {
+        self.all_mut().for_each(Running::report_drops);
+    }
+
+    /// How it is.
+    pub(in super::super) fn status(&self) -> AppStatus {
+        let (app, serving) = (&self.serving.release.app, &self.serving);
+        let now = if self.serves { GenerationState::Serving } else { GenerationState::Coming };
+        let next = if self.trial.is_some() { GenerationState::Canary } else { GenerationState::Coming };
+        let coming = self.coming.iter().map(|one| one.status(next));
+        let leaving = self.leaving.iter().map(|one| one.status(GenerationState::Draining));
+        let (mut counts, (mut dropped, mut late_answers)) = (self.gone_counts.clone(), self.gone);
+        for one in self.all() {
+            let losses = one.losses();
+            (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
+            counts.add(&one.counts());
+        }
+        AppStatus {
+            name: app.name.clone(),
+            version: app.version.clone(),
+            address: serving.front.address(),
+            dropped,
+            late_answers,
+            generation: serving.generation,
+            traffic: Traffic::from(&counts),
+            generations: [serving.status(now)].into_iter().chain(coming).chain(leaving).collect(),
+        }
+    }
+}
