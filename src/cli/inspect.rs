@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::pack::small;
 use crate::{
-    bundle::{self, Change, Digest, Index, Limits, PublicKey, Signer, Trust},
+    bundle::{self, Change, Index, Limits, PublicKey, Signer, Trust},
+    digest::Digest,
     manifest::{self, App, ManifestErrors},
 };
 

@@ -6,7 +6,10 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::oci::{Digest, Kind, OciError, Options, Progress, Reference, Transport};
+use crate::{
+    digest::Digest,
+    oci::{Kind, OciError, Options, Progress, Reference, Transport},
+};
 
 /// `--plain-http` and `--json`.
 #[derive(Debug, clap::Args)]

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::exit;
 use crate::{
+    admin::MAX_ARCHIVE,
     ipc::{
         link,
         store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
@@ -32,9 +33,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
-
-/// The most bytes of an archive: no bundle is larger unpacked.
-const MAX_ARCHIVE: u64 = 1 << 30;
 
 /// Asks, without an archive.
 ///
@@ -76,9 +74,10 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     Ok((stream, child))
 }
 
-/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why.
-async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
-    let mut sum = 0;
+/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why; the rest is
+/// taken from the client all the same, which otherwise would not get to read the answer.
+async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
+    let (mut to, mut sum) = (Some(to), 0);
     loop {
         let Ok(frame) = timeout(UPLOAD_PAUSE, archive.frame()).await else {
             bail!("the archive stopped coming for {}", humantime::format_duration(UPLOAD_PAUSE));
@@ -93,8 +92,10 @@ async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<(
         if sum > MAX_ARCHIVE {
             bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
         }
-        if to.write_all(data).await.is_err() {
-            return Ok(());
+        if let Some(pipe) = &mut to
+            && pipe.write_all(data).await.is_err()
+        {
+            to = None;
         }
     }
 }

@@ -37,7 +37,7 @@ pub use prune::Pruned;
 pub use stored::Stored;
 pub use verify::{Damage, Progress};
 
-use crate::bundle::Digest;
+use crate::digest::Digest;
 
 /// The fewest hex digits that name a bundle.
 pub const MIN_PREFIX: usize = 4;

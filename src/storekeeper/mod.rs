@@ -13,9 +13,12 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    bundle::{Digest, Limits, Signer, Trust},
+    bundle::{Limits, Signer, Trust},
+    digest::Digest,
     home::{Home, Settings},
-    ipc::store::{Answer, Bundle, MAX_REPLY, MAX_REQUEST, StoreReply, StoreRequest, TrustBy, What},
+    ipc::store::{
+        Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
+    },
     manifest::{App, Component},
     store::{Store, Stored},
     sys::{inherit, limits, name, parent, point},
@@ -91,7 +94,7 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
                 format!("{of}{}: {}", damage.path.display(), damage.what)
             };
             let damaged = damaged.iter().map(line).collect();
-            Ok(Answer::Verified { bundles: bundles.len(), files, damaged })
+            Ok(Answer::Verified(Verified { bundles: bundles.len(), files, damaged }))
         }
     }
 }
@@ -163,5 +166,5 @@ fn prune(home: &Home, store: &Store, keep: &[String]) -> anyhow::Result<Answer> 
             compiled += 1;
         }
     }
-    Ok(Answer::Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes })
+    Ok(Answer::Pruned(Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes }))
 }

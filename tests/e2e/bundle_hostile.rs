@@ -30,7 +30,7 @@ struct Hostile {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hatchery::bundle::Digest::of(bytes).hex()
+    hatchery::digest::Digest::of(bytes).hex()
 }
 
 /// A header as `hatchery pack` writes it; any name fits that has at most 100 bytes.
