@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     host::{self, Engine, Purpose, Wasi},
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
-    sys::{fd_socket::FdSocket, inherit, name, parent},
+    sys::{fd_socket::FdSocket, inherit, name, parent, priority},
 };
 
 /// Compiles what the master asks for.
@@ -20,6 +20,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
         .context("`hatchery compiler` is started by the master, not by hand")?;
     parent::die_with_parent(master)?;
     name::set("hatchery-compiler")?;
+    priority::give_way().context("cannot give way to other processes")?;
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };

@@ -21,7 +21,7 @@ use crate::{
     },
     manifest::{App, Component},
     store::{Store, Stored},
-    sys::{inherit, limits, name, parent, point},
+    sys::{inherit, limits, name, parent, point, priority},
 };
 
 /// The most private memory that it may take, in bytes: far more than it does.
@@ -36,6 +36,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
         .context("`hatchery storekeeper` is started by the master, not by hand")?;
     parent::die_with_parent(master)?;
     name::set("hatchery-store")?;
+    priority::give_way().context("cannot give way to other processes")?;
     limits::cap_data(MEMORY).context("cannot cap this process's memory")?;
     // It has nothing else to do, so it waits.
     let mut stream = UnixStream::from(control);
