@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::{
-    archive,
+    archive::{self, Remote},
     follow::{Follow, Show, Until},
     home::Home,
     options::AppName,
@@ -63,6 +63,7 @@ Examples:
   hatchery deploy guests/cache                       build, pack, deploy
   hatchery deploy cache-0.2.0.hatchery               an archive
   hatchery deploy sha256:0a1b2c                      a bundle in the store
+  hatchery deploy oci://registry.example/team/cache:0.1.0
   hatchery deploy guests/cache --canary 10 --for 2m --wait";
 
 impl Deploy {
@@ -82,7 +83,9 @@ impl Deploy {
     async fn bundle(&self, client: &Client) -> anyhow::Result<Bundle> {
         let path = Path::new(&self.what);
         if self.what.starts_with("oci://") {
-            let archive = archive::pulled(&self.what, self.plain_http, self.manifest.as_deref()).await?;
+            let (reference, manifest) = (self.what.as_str(), self.manifest.as_deref());
+            let remote = Remote { reference, plain_http: self.plain_http, manifest };
+            let archive = archive::pulled(&remote).await?;
             return upload(client, archive.path()).await;
         }
         if path.exists() {

@@ -34,6 +34,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest that an archive may take to come.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Asks, without an archive.
 ///
 /// # Errors
@@ -52,7 +55,10 @@ pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer
     let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
     let (stream, child) = start(home, What::Add, Some(receiver)).await?;
     point::reach("add-begun");
-    upload(sender, archive).await?;
+    let Ok(uploaded) = timeout(UPLOAD_TIMEOUT, upload(sender, archive)).await else {
+        bail!("the archive did not come within {}", humantime::format_duration(UPLOAD_TIMEOUT));
+    };
+    uploaded?;
     point::reach("add-uploaded");
     finish(stream, child).await
 }

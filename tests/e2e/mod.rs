@@ -7,6 +7,7 @@
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
 //! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (50).
 
+mod admin;
 mod balance;
 mod bundle;
 mod bundle_hostile;
@@ -17,7 +18,9 @@ mod cli;
 mod crash;
 mod deploy;
 mod deploy_crash;
+mod deploy_oci;
 mod flat;
+mod foreground;
 mod hang;
 mod health;
 mod hostile;
@@ -37,5 +40,6 @@ mod restart;
 mod schedules;
 mod service;
 mod start;
+mod status;
 mod stop;
 mod traps;

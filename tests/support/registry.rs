@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use http::header;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -117,6 +117,32 @@ impl Registry {
         let put = Connection::open(self.addr, Version::H1).await.send(asked).await;
         assert_eq!(put.status, 201, "{}", put.text());
         digest
+    }
+
+    /// Puts a component there as wkg does: the CNCF's layout. Its manifest's digest.
+    pub(crate) async fn put_component(&self, repository: &str, tag: &str, wasm: Vec<u8>) -> String {
+        let config = json!({
+            "created": "2026-01-01T00:00:00Z", "author": null, "architecture": "wasm", "os": "wasip2",
+            "layerDigests": [digest(&wasm)],
+            "component": { "exports": ["wasi:http/handler@0.3.0"], "imports": [], "target": null },
+        });
+        let (config, size) = (config.to_string(), wasm.len());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.wasm.config.v0+json",
+                "digest": self.put_blob(repository, config.clone()).await,
+                "size": config.len(),
+            },
+            "layers": [{
+                "mediaType": "application/wasm",
+                "digest": self.put_blob(repository, wasm).await,
+                "size": size,
+            }],
+            "annotations": { "org.opencontainers.image.version": tag },
+        });
+        self.put_manifest(repository, tag, &manifest).await
     }
 
     /// A manifest that is there, as JSON.
