@@ -8,7 +8,6 @@ mod deploy;
 mod follow;
 mod history;
 mod home;
-mod home_of;
 mod inspect;
 mod keygen;
 mod options;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{cgroup::Cgroup, deploy, home::Home as HomeOption, home_of};
+use super::{cgroup::Cgroup, deploy, home::Home as HomeOption};
 use crate::{
     admin::Client,
     home::{Home, Lock, holder, lasting_holder},
@@ -104,7 +104,7 @@ async fn failed(deploying: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyho
 async fn deploy_all(home: Home, paths: Vec<PathBuf>) -> anyhow::Result<()> {
     let client = Client::new(home);
     for path in paths {
-        home_of::answers(&client).await?;
+        client.answers().await?;
         deploy::folder(&client, &path).await?;
     }
     Ok(())
