@@ -76,8 +76,10 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     Ok((stream, child))
 }
 
-/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why.
-async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
+/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why; the rest is read
+/// all the same, or the client, which is still sending, would hear of a broken pipe and not of that.
+async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
+    let mut to = Some(to);
     let mut sum = 0;
     loop {
         let Ok(frame) = timeout(UPLOAD_PAUSE, archive.frame()).await else {
@@ -93,8 +95,10 @@ async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<(
         if sum > MAX_ARCHIVE {
             bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
         }
-        if to.write_all(data).await.is_err() {
-            return Ok(());
+        if let Some(pipe) = &mut to
+            && pipe.write_all(data).await.is_err()
+        {
+            to = None;
         }
     }
 }

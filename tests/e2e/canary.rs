@@ -92,7 +92,7 @@ async fn is_taken_back(guest: Guest, environment: &str, reason: &str) -> Vec<Str
     let (took, answered) = (begun.elapsed(), visiting.answered());
     let expected = "the canary is worse: ";
     assert!(error.contains(expected) && error.contains(reason), "{environment}: {error}");
-    assert!(error.contains("version 0.1.0 (generation 2) goes on serving"), "{error}");
+    assert!(service.log().contains("; version 0.1.0 (generation 2) goes on serving"), "{error}");
     for _ in 0..20 {
         assert_eq!(generation(addr).await, 2, "{environment}");
     }
