@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The longest that a compiler may take: more than its CPU time, since others want the CPUs too.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The longest that it may take to end once it has answered.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
