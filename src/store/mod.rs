@@ -70,6 +70,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The store of a home in which somebody has it open. Makes and removes nothing.
+    #[must_use]
+    pub fn of(home: &Path) -> Self {
+        Self { folder: home.join("store") }
+    }
+
     /// The bundle of this digest: `sha256:` and 64 hex digits, or the first of them, at least
     /// [`MIN_PREFIX`], that only one bundle has.
     ///

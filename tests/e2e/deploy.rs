@@ -153,3 +153,37 @@ async fn damage_is_found() {
     let error = service.fails(&["store", "verify"]).await;
     assert!(error.contains(&*blob.file_name().unwrap().to_string_lossy()), "{error}");
 }
+
+/// What a bundle changes against what is deployed, where something is.
+#[tokio::test]
+async fn what_a_bundle_changes_is_shown() {
+    let service = Service::new();
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, "127.0.0.1:0")));
+    let file = service.folder().join("two.hatchery").display().to_string();
+    service.ok(&["pack", &two, "-o", &file]).await;
+    let changes = async |more: &[&str]| -> Value {
+        let shown = service.ok(&[&["inspect", &file, "--json"], more].concat()).await;
+        serde_json::from_str::<Value>(&shown).unwrap()["changes"].clone()
+    };
+    // Without a service, without the app, and where it was taken away, there is nothing to compare with.
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.start(&[]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.ok(&["deploy", &one]).await;
+    let deployed = changes(&[]).await;
+    assert_eq!(deployed, changes(&["--against", &one]).await);
+    let keys: Vec<_> = deployed.as_array().unwrap().iter().map(|change| &change["what"]).collect();
+    assert_eq!(keys, ["version", "worker.environment.COLOUR", "file hatchery.toml"]);
+    let shown = service.ok(&["inspect", &file]).await;
+    assert!(shown.contains(", which is deployed\n  ~ version: 0.1.0 -> 0.2.0\n"), "{shown}");
+    let elsewhere = service.folder().join("elsewhere");
+    assert_eq!(changes(&["--home", elsewhere.to_str().unwrap()]).await, Value::Null);
+    assert!(!elsewhere.exists(), "it made a home");
+    service.ok(&["deploy", &two]).await;
+    assert!(service.ok(&["inspect", &file]).await.ends_with(", which is deployed: none\n"));
+    service.ok(&["undeploy", "probe"]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.ok(&["stop"]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
+}

@@ -49,6 +49,11 @@ impl Service {
         service
     }
 
+    /// What the verbs are run in, the home's parent.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where it keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
@@ -158,6 +163,16 @@ impl Service {
     /// All that run.
     pub(crate) fn processes(&self) -> Vec<OsProcess> {
         marked(&self.mark)
+    }
+
+    /// What tells its processes from all others, for [`Service::marked`].
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// All that run of the service with this mark.
+    pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
+        marked(mark)
     }
 
     /// How many bytes the store, and all below it, takes.

@@ -340,6 +340,7 @@ impl Running {
                     self.control(pid, &ToChild::Stop { within, idle });
                 }
                 Action::Kill { pid } => {
+                    self.keep_last_lines(pid);
                     self.draining(pid);
                     if let Some(child) = self.children.get_mut(&pid) {
                         child.kill();
