@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 64;
 
 /// How many deploys in a row.
 fn deploys() -> u64 {
-    std::env::var("HATCHERY_E2E_DEPLOYS").map_or(50, |n| n.parse().expect("a number"))
+    std::env::var("HATCHERY_E2E_DEPLOYS").map_or(20, |n| n.parse().expect("a number"))
 }
 
 /// Two versions on one address, which differ in what `/env` says.

@@ -5,7 +5,7 @@
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
-//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (50).
+//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (20).
 
 mod admin;
 mod balance;
