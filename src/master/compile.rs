@@ -44,6 +44,7 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         args: super::arguments::of("compiler"),
         fds: vec![(theirs, CONTROL_FD)],
     })
+    .await
     .with_context(|| format!("cannot start a compiler for the {what}"))?;
     let Ok(reply) = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await else {
         let _ = child.kill().await;

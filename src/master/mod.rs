@@ -27,6 +27,7 @@ mod heartbeat;
 mod listeners;
 mod manager;
 mod measure;
+mod os_pid;
 mod pids;
 mod plan;
 mod reason;

@@ -73,6 +73,7 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
         args: super::arguments::of("storekeeper"),
         fds: fds.into_iter().filter_map(|(fd, number)| Some((fd?, number))).collect(),
     })
+    .await
     .context("cannot start a storekeeper")?;
     // One that ended at once is found by what it does not answer.
     let _ = stream.write_all(&request).await;

@@ -376,8 +376,6 @@ impl Running {
         });
         match launched {
             Ok(child) => {
-                let (app, os_pid) = (&self.release.app.name, child.os_pid());
-                tracing::info!(app, %role, slot, %pid, os_pid, replacement, "started");
                 self.children.insert(pid, child);
             }
             Err(error) => {
