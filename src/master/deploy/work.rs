@@ -173,6 +173,7 @@ impl Work<'_> {
                     events.say(Event::Healthy);
                 }
                 Step::Canary { percent, time } => {
+                    self.lag.stop();
                     events.say(Event::Canary { percent, seconds: time.as_secs() });
                 }
                 Step::Promoted { seen } => events.say(Event::Promoted { seen }),
