@@ -84,7 +84,7 @@ impl Deployer {
     /// No other app may have its address; the system would say so too, but not whose it is.
     async fn check_address(&self, app: &App) -> anyhow::Result<()> {
         let Some(worker) = &app.worker else { return Ok(()) };
-        for other in self.apps().status().await {
+        for other in self.apps().unmeasured().await {
             if let Some(there) = other.address.filter(|there| manifest::clash(*there, worker.listen))
                 && other.name != app.name
             {
