@@ -16,6 +16,7 @@ mod canary;
 mod capabilities;
 mod cgroup;
 mod cli;
+mod compile;
 mod crash;
 mod deploy;
 mod deploy_crash;
