@@ -142,6 +142,13 @@ async fn without_wait_it_returns_when_it_has_begun() {
     let said = service.ok(&["deploy", &folder, "--canary", "50", "--for", "8s"]).await;
     assert!(said.contains("canary: 50 % of new connections for 8 s"), "{said}");
     assert!(states(&service).await.contains(&"canary".to_owned()), "after {:?}", begun.elapsed());
+    // All that it costs the master is a look every second, and heartbeats.
+    let (master, span) = (service.master().unwrap(), Duration::from_secs(2));
+    let slept = master.sleeps();
+    tokio::time::sleep(span).await;
+    let slept = master.sleeps() - slept;
+    println!("the master woke {slept} times in {span:?}");
+    assert!(slept < 300, "the master woke {slept} times in {span:?}");
     // Another job for the app has to wait.
     let error = service.fails(&["reload", "probe"]).await;
     assert!(error.contains("something else is being done with probe"), "{error}");
