@@ -18,6 +18,7 @@ mod canary;
 mod capabilities;
 mod cgroup;
 mod cli;
+mod compile;
 mod crash;
 mod deploy;
 mod deploy_crash;
