@@ -19,7 +19,7 @@ use crate::{
     ipc::store::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
-    store::{Store, Stored},
+    store::{Checked, Damage, Store, Stored},
     sys::{inherit, limits, name, parent, point, priority},
 };
 
@@ -89,15 +89,13 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
         }
         What::Prune { keep } => prune(&home, &store, keep),
         What::Verify => {
-            let bundles = store.list()?;
-            let files = bundles.iter().map(|bundle| bundle.index.files.len()).sum();
-            let damaged = store.verify(&mut |_| {})?;
-            let line = |damage: &crate::store::Damage| {
+            let Checked { bundles, files, damage } = store.verify()?;
+            let line = |damage: &Damage| {
                 let of = damage.bundle.map(|digest| format!("bundle {digest}: ")).unwrap_or_default();
                 format!("{of}{}: {}", damage.path.display(), damage.what)
             };
-            let damaged = damaged.iter().map(line).collect();
-            Ok(Answer::Verified(Verified { bundles: bundles.len(), files, damaged }))
+            let damaged = damage.iter().map(line).collect();
+            Ok(Answer::Verified(Verified { bundles, files, damaged }))
         }
     }
 }
