@@ -12,7 +12,6 @@ mod inspect;
 mod keygen;
 mod options;
 mod pack;
-mod pieces;
 mod progress;
 mod pull;
 mod push;

@@ -26,6 +26,7 @@ mod deploy_full_disk;
 mod deploy_hostile;
 mod deploy_oci;
 mod deploy_refused;
+mod escape;
 mod flat;
 mod foreground;
 mod hang;

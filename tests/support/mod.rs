@@ -14,6 +14,7 @@ mod latency;
 mod liar;
 mod lines;
 mod load;
+mod place;
 mod probe;
 mod processes;
 mod registry;
@@ -24,7 +25,7 @@ mod wire;
 pub(crate) use app::App;
 pub(crate) use clients::{Clients, Meanwhile};
 pub(crate) use cluster::Cluster;
-pub(crate) use command::{Done, hatchery, hatchery_with};
+pub(crate) use command::{Done, clean, hatchery, hatchery_with};
 pub(crate) use debian::Program;
 pub(crate) use guest::Guest;
 pub(crate) use http::{
@@ -33,8 +34,8 @@ pub(crate) use http::{
 pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
-pub(crate) use probe::{Entry, Probe, Sent};
-pub(crate) use processes::{OsProcess, gone};
+pub(crate) use probe::{Entry, Probe, Sent, colour, generation};
+pub(crate) use processes::{OsProcess, gone, marked};
 pub(crate) use registry::{Registry, User, digest};
 pub(crate) use service::Service;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};
