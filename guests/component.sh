@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Builds a guest that is not Rust: component.sh LANGUAGE WASI SOURCES NAME
+#   LANGUAGE   python, js, ts, c or go
+#   WASI       0.2 or 0.3
+#   SOURCES    the guest's folder; its main file is main.py, main.js, main.ts, *.c, or a Go package
+#   NAME       the component is guests/target/components/NAME.wasm
+# Nothing is done when neither the sources nor the SDK, the WIT and the tools have changed.
+set -euo pipefail
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+tools=$here/target/toolchains
+build_timeout=600 # seconds for one component
+
+say() { printf 'guests: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+[[ $# == 4 ]] || die "usage: component.sh LANGUAGE WASI SOURCES NAME"
+language=$1 wasi=$2 sources=$(cd -- "$3" && pwd) name=$4
+[[ $wasi == 0.2 || $wasi == 0.3 ]] || die "there is no WASI '$wasi'; take 0.2 or 0.3"
+out=$here/target/components/$name.wasm
+work=$here/target/components/.work/$name
+wit=$tools/wit/$wasi
+
+case $language in
+  python) sdk=$here/sdk-python ;;
+  js | ts) sdk=$here/sdk-js ;;
+  c) sdk=$here/sdk-c ;;
+  go) sdk=$here/sdk-go ;;
+  *) die "there is no language '$language'; take python, js, ts, c or go (and build.sh for Rust)" ;;
+esac
+
+# What the component is made of, in one number.
+state() {
+  local files=("$sdk" "$sources" "$here/world/$wasi" "$here/../wit/$wasi" "$here/component.sh" "$here/toolchain.sh" "$here/encode/src")
+  { printf '%s\n' "$language" "$wasi"
+    find "${files[@]}" -type f ! -name '*.wasm' ! -name 'hatchery.toml' ! -path '*/__pycache__/*' ! -path '*/node_modules/*' -print0 |
+      sort -z | xargs -0 sha256sum; } | sha256sum
+}
+
+before=$(state)
+if [[ -f $out && $(cat "$out.state" 2>/dev/null) == "$before" ]]; then
+  exit 0
+fi
+"$here/toolchain.sh" wit "$language"
+say "building $name ($language, WASI $wasi)"
+rm -rf -- "$work"
+mkdir -p -- "$work" "$(dirname -- "$out")"
+
+python() {
+  local main=$sources/main.py
+  [[ -f $main ]] || die "there is no main.py in $sources"
+  (cd -- "$work" && timeout "$build_timeout" "$tools/python/bin/componentize-py" -d "$wit" -w app componentize main \
+    -p "$sources" -p "$sdk" -o "$work/out.wasm") >&2
+}
+
+# The guest's modules and the SDK's in one folder, since neither engine resolves packages. Lines stay
+# where they are, so that a traceback is right.
+js() {
+  mkdir -p -- "$work/src/hatchery"
+  cp -- "$sdk"/*.js "$sdk/wasi-$wasi"/*.js "$work/src/hatchery/"
+  if [[ $language == ts ]]; then
+    (cd -- "$sources" && "$tools/ts/node_modules/.bin/tsc" --noEmit -p . >&2) || die "$name has type errors"
+    "$tools/ts/node_modules/.bin/ts-blank-space" --help >/dev/null 2>&1 || true
+    NODE_PATH=$tools/ts/node_modules node "$here/strip-types.cjs" "$sources" "$work/src"
+  else
+    cp -- "$sources"/*.js "$work/src/"
+  fi
+  sed -i -E "s#(from|import) +(['\"])hatchery['\"]#\1 \2./hatchery/index.js\2#" "$work/src"/*.js
+  local exports="lifecycle, receiver, responder, task, incomingHandler" modules=$tools/$language/node_modules
+  if [[ $wasi == 0.3 ]]; then exports="lifecycle, receiver, responder, task, handler"; fi
+  printf '%s\n' "import guest from './main.js';" "import { component } from './hatchery/index.js';" \
+    "export const { $exports } = component(guest);" >"$work/src/entry.js"
+  cd -- "$work/src"
+  if [[ $wasi == 0.2 ]]; then
+    timeout "$build_timeout" "$modules/.bin/componentize-js" --wit "$tools/wit/0.2-js" --world-name app \
+      -o "$work/out.wasm" entry.js >&2
+  else
+    timeout "$build_timeout" "$modules/.bin/componentize-qjs" --wit "$wit" --world app --js entry.js \
+      --module-root . -o "$work/out.wasm" >&2
+  fi
+}
+ts() { js; }
+
+c() {
+  "$tools/bindgen/bin/wit-bindgen" c "$wit" --world app --out-dir "$work/gen" >&2
+  "$tools/c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra \
+    -Wno-unused-parameter -I "$work/gen" -I "$sdk" -o "$work/core.wasm" \
+    "$sources"/*.c "$sdk"/hatchery.c "$sdk/wasi-$wasi.c" "$work/gen/app.c" "$work/gen/app_component_type.o" >&2
+  "$tools/bindgen/bin/encode" "$work/core.wasm" "$work/out.wasm" >&2
+}
+
+"$language"
+mv -- "$work/out.wasm" "$out"
+printf '%s\n' "$before" >"$out.state"
