@@ -60,7 +60,7 @@ js() {
   cp -- "$sdk"/*.js "$sdk/wasi-$wasi"/*.js "$work/src/hatchery/"
   if [[ $language == ts ]]; then
     (cd -- "$sources" && "$tools/ts/node_modules/.bin/tsc" --noEmit -p . >&2) || die "$name has type errors"
-    NODE_PATH=$tools/ts/node_modules node "$here/strip-types.cjs" "$sources" "$work/src"
+    node "$sdk/strip-types.mjs" "$tools/ts/node_modules" "$sources" "$work/src"
   else
     cp -- "$sources"/*.js "$work/src/"
   fi

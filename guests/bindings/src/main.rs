@@ -51,13 +51,13 @@ fn encode(core: &str, out: &str, wit: Option<&str>) -> Result<()> {
     let mut module = fs::read(core).with_context(|| format!("can't read {core}"))?;
     if let Some(wit) = wit {
         let (resolve, world) = world(wit)?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)?;
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     }
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
         .and_then(|encoder| encoder.adapter(NAME, ADAPTER))
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .with_context(|| format!("can't make a component of {core}"))?;
     fs::write(out, component).with_context(|| format!("can't write {out}"))
 }

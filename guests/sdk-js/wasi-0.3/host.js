@@ -12,6 +12,13 @@ export { Request, Response, decode, encode };
 
 export const u64 = Number;
 
+// The engine's names for the types of the streams and futures of the world's functions: that of stderr's
+// stream comes before those of HTTP.
+const BODY = wit.Stream.U8_2;
+const LOG = wit.Stream.U8;
+const DONE = wit.Future.RESULT_VOID_WASI_HTTP_TYPES_0_3_0_ERROR_CODE;
+const TRAILERS = wit.Future.RESULT_OPTION_OTHER_ERROR_CODE;
+
 export const http = (handle) => ({
   handler: { handle: async (incoming) => outgoingOf(await handle(await requestOf(incoming))) },
 });
@@ -25,7 +32,7 @@ async function requestOf(incoming) {
 }
 
 async function bodyOf(incoming) {
-  const done = wit.Future.from({ tag: 'ok' }, wit.Future.RESULT_VOID_ERROR_CODE);
+  const done = wit.Future.from({ tag: 'ok' }, DONE);
   const [body, trailers] = Incoming.consumeBody(incoming, done.readable);
   const parts = [];
   for await (const part of body) parts.push(part);
@@ -39,9 +46,9 @@ async function bodyOf(incoming) {
 async function outgoingOf(response) {
   const data = await response.bytes();
   const headers = [...response.headers].map(([name, value]) => [name, encode(value)]);
-  const trailers = wit.Future.from({ tag: 'ok', val: null }, wit.Future.RESULT_OPTION_OTHER_ERROR_CODE);
+  const trailers = wit.Future.from({ tag: 'ok', val: null }, TRAILERS);
   // A write of nothing would wait for a reader that may not come.
-  const body = data.length > 0 ? wit.Stream.from([data], wit.Stream.U8).readable : null;
+  const body = data.length > 0 ? wit.Stream.from([data], BODY).readable : null;
   const [outgoing, sent] = Outgoing.new(Fields.fromList(headers), body, trailers.readable);
   sent.drop();
   outgoing.setStatusCode(response.status);
@@ -49,6 +56,6 @@ async function outgoingOf(response) {
 }
 
 const print = (...words) => {
-  writeViaStream(wit.Stream.from([encode(`${words.map(String).join(' ')}\n`)], wit.Stream.U8).readable).drop();
+  writeViaStream(wit.Stream.from([encode(`${words.map(String).join(' ')}\n`)], LOG).readable).drop();
 };
 globalThis.console ??= { log: print, info: print, warn: print, error: print, debug: print };
