@@ -2,12 +2,14 @@
 //!
 //! The components are built beforehand (`just guests`). Set
 //! - `HATCHERY_GUESTS` to the folder they are in, where it is not the usual one,
+//! - `HATCHERY_COMPONENTS` to that of the guests that are not Rust,
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
 //! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (16).
 
 mod balance;
+mod board;
 mod bundle;
 mod bundle_hostile;
 mod cache;
