@@ -88,6 +88,36 @@ c() {
   "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" >&2
 }
 
+# The generated module, with the SDK's glue and a line that imports the guest's package.
+go() {
+  local go=$tools/go/bin/go gen=$work/gen module pkg overlay=()
+  "$tools/bindings/bindings" go "$wit" "$gen" >&2
+  cp -r -- "$sdk/_glue/common/." "$sdk/_glue/$wasi/." "$gen/"
+  module=$(sed -n 's/^module //p' "$sources/go.mod")
+  printf 'package main\n\nimport _ "%s"\n' "$module" >"$gen/guest.go"
+  # The part of the bindings that is not generated comes with the crate that generates.
+  pkg=$(cargo metadata --locked --format-version 1 --manifest-path "$here/bindings/Cargo.toml" 2>/dev/null |
+    grep -o '"manifest_path":"[^"]*/wit-bindgen-go-[0-9][^"]*/Cargo.toml"' | head -1 | cut -d'"' -f4)
+  (cd -- "$gen" && "$go" mod edit -require="$module@v0.0.0" -replace="$module=$sources" \
+    -require=hatchery@v0.0.0 -replace="hatchery=$sdk" -replace="go.bytecodealliance.org/pkg=${pkg%/Cargo.toml}/src/pkg")
+  if [[ $wasi == 0.3 ]]; then idle_hook; overlay=(-overlay "$work/overlay.json"); fi
+  (cd -- "$gen" && GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-mod=mod GOOS=wasip1 GOARCH=wasm GOCACHE=$tools/.go-cache \
+    timeout "$build_timeout" "$go" build "${overlay[@]}" -trimpath -buildmode=c-shared -ldflags=-checklinkname=0 \
+    -o "$work/core.wasm" .) >&2
+  "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" "$wit" >&2
+}
+
+# What the bindings for 0.3 need of Go's runtime and Go does not have yet (golang/go#76775): a function that is
+# called when there is nothing more to run.
+idle_hook() {
+  local file=src/runtime/lock_wasip1.go root
+  root=$("$tools/go/bin/go" env GOROOT)
+  sed 's/^\treturn nil, false$/\treturn nil, idleHook != nil \&\& idleHook()/' "$root/$file" >"$work/lock_wasip1.go"
+  grep -q idleHook "$work/lock_wasip1.go" || die "Go's $file is not as expected; is $root another release?"
+  printf '%s\n' '' 'var idleHook func() bool' '' 'func wasiOnIdle(hook func() bool) { idleHook = hook }' >>"$work/lock_wasip1.go"
+  printf '{"Replace": {"%s": "%s"}}\n' "$root/$file" "$work/lock_wasip1.go" >"$work/overlay.json"
+}
+
 "$language"
 mv -- "$work/out.wasm" "$out"
 printf '%s\n' "$before" >"$out.state"

@@ -53,8 +53,8 @@ impl Part {
             || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("guests/target/components"),
             PathBuf::from,
         );
-        let file = folder.join(name).with_extension("wasm");
-        match (fs::read(&file), fs::read_to_string(file.with_extension("missing"))) {
+        let file = folder.join(format!("{name}.wasm"));
+        match (fs::read(&file), fs::read_to_string(folder.join(format!("{name}.missing")))) {
             (Ok(wasm), _) => Some(wasm),
             (Err(_), Ok(reason)) if env::var_os("CI").is_none() => {
                 eprintln!("skipped, {name} was not built: {}", reason.trim());
@@ -153,12 +153,11 @@ async fn board(variant: Variant) {
     assert_eq!(notes(&mut workers[1]).await, posted);
 
     // An agent that starts again goes on counting.
+    let ready = "ready app=\"board\" role=agent";
+    assert_eq!(cluster.log.count(ready), 1);
     cluster.process("agent board").signal(Signal::SIGKILL);
-    let fourth = eventually_some("a note by the new agent", async || {
-        let reply = workers[0].send(request("POST", "/", full("fourth"))).await;
-        (reply.status == 201).then(|| serde_json::from_slice::<Note>(&reply.body).unwrap())
-    });
-    posted.push(fourth.await);
+    cluster.log.wait_for_count(ready, 2).await;
+    posted.push(post(&mut workers[0], "fourth").await);
     assert_eq!(posted[3].id, 4);
     everywhere(&mut workers, &posted).await;
 
