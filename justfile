@@ -10,10 +10,11 @@ run path *args: build
     @target/debug/hatchery build {{ path }}
     @target/debug/hatchery run {{ path }} {{ args }}
 
-# Build the guests, or only these packages
+# Build the guests, in every language that this machine has the tools of; or only these packages in Rust
 [group('build')]
 guests *packages:
     @guests/build.sh {{ packages }}
+    @{{ if packages == "" { "guests/components.sh" } else { "true" } }}
 
 # Build hatchery, with optimised dependencies
 [group('build')]

@@ -31,8 +31,9 @@ esac
 
 # What the component is made of, in one number.
 state() {
-  local files=("$sdk" "$sources" "$here/world" "$here/../wit" "$here/component.sh" "$here/toolchain.sh" "$here/bindings/src" "$here/bindings/Cargo.lock")
+  local files=("$sdk" "$sources" "$here/world" "$here/../wit" "$here/component.sh" "$here/bindings/src" "$here/bindings/Cargo.lock")
   { printf '%s\n' "$language" "$wasi"
+    "$here/toolchain.sh" versions
     find "${files[@]}" -type f ! -name '*.wasm' ! -name 'hatchery.toml' ! -path '*/__pycache__/*' ! -path '*/node_modules/*' -print0 |
       sort -z | xargs -0 sha256sum; } | sha256sum
 }

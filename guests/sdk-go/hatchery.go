@@ -28,6 +28,9 @@ type Guest struct {
 // Serve says what the component does. Call it in an init function of the guest's package, or in a variable's.
 func Serve(guest Guest) { served = guest }
 
+// Handle is Serve for a guest that only answers requests.
+func Handle(handle func(*Request) (*Response, error)) { served.Handle = handle }
+
 var served Guest
 
 // Role is what a process is for.

@@ -2,6 +2,7 @@ package hatchery
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -43,9 +44,10 @@ type Response struct {
 	Body   []byte
 }
 
-// Text is a response of plain text.
-func Text(status int, text string) *Response {
-	return &Response{status, []Field{{"content-type", []byte("text/plain; charset=utf-8")}}, []byte(text)}
+// Text is a response of plain text, with arguments as in fmt.Sprintf.
+func Text(status int, format string, arguments ...any) *Response {
+	body := fmt.Appendf(nil, format, arguments...)
+	return &Response{status, []Field{{"content-type", []byte("text/plain; charset=utf-8")}}, body}
 }
 
 // JSON is a response of a value. What can't be written as JSON is an error.

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::{
-    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, in_time, request,
+    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, get, in_time,
+    request,
 };
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Part {
                 None
             }
             (Err(error), _) => panic!(
-                "cannot read {}: {error}; run `just guests` (or `guests/board/build.sh`) first, or set \
+                "cannot read {}: {error}; run `just guests` (or `guests/components.sh`) first, or set \
                  HATCHERY_COMPONENTS to the folder with the built components",
                 file.display()
             ),
@@ -200,6 +201,20 @@ async fn fading(cluster: &Cluster) {
 
 fn both(language: &'static str, name: &'static str, failure: String) -> Variant {
     Variant { language, worker: Part::Made(name), agent: Part::Made(name), failure }
+}
+
+/// The least that a guest can be: it answers, and what it counts stays.
+#[tokio::test]
+async fn hello_in_each_language() {
+    for name in ["hello-python", "hello-js", "hello-ts", "hello-c", "hello-go"] {
+        let Some(wasm) = Part::Made(name).wasm() else { continue };
+        let cluster = Cluster::start(&[App::new("hello").worker_wasm(wasm, "workers = 1")]).await;
+        for call in 1..=3 {
+            let reply = get(cluster.addr(), "/").await;
+            let expected = format!("hello, call {call}\n");
+            assert_eq!((reply.status, reply.text()), (200, expected.as_str()), "{name}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ func handle(request *hatchery.Request) (*hatchery.Response, error) {
 
 func post(text []byte) (*hatchery.Response, error) {
 	if len(text) > maxText {
-		return hatchery.Text(413, fmt.Sprintf("a note has at most %d bytes\n", maxText)), nil
+		return hatchery.Text(413, "a note has at most %d bytes\n", maxText), nil
 	}
 	if len(text) == 0 || !utf8.Valid(text) {
 		return hatchery.Text(400, "a note is text\n"), nil

@@ -1,12 +1,11 @@
 package hello
 
-import ("fmt"; "hatchery")
-
-var calls int
+import "hatchery"
 
 func init() {
-	hatchery.Serve(hatchery.Guest{Handle: func(*hatchery.Request) (*hatchery.Response, error) {
+	calls := 0
+	hatchery.Handle(func(*hatchery.Request) (*hatchery.Response, error) {
 		calls++
-		return hatchery.Text(200, fmt.Sprintf("hello, call %d\n", calls)), nil
-	}})
+		return hatchery.Text(200, "hello, call %d\n", calls), nil
+	})
 }
