@@ -40,6 +40,8 @@ pub struct App {
     pub dev_with: Vec<PathBuf>,
     /// How a new version proves itself.
     pub deploy: Deploy,
+    /// What `hatchery test` runs (`[test] command`).
+    pub test: Option<Test>,
 }
 
 impl App {
@@ -146,6 +148,10 @@ pub struct Build {
     pub command: Vec<String>,
     /// The file that the command leaves, absolute; it may be outside the app's folder.
     pub output: PathBuf,
+    /// Programs that it needs beside its first word. Looked for before it is run.
+    pub tools: Vec<String>,
+    /// The folder with the one world of what it leaves, absolute; for a core module that does not say its own.
+    pub wit: Option<PathBuf>,
 }
 
 /// What a guest may reach. Nothing by default.
@@ -241,6 +247,13 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
+/// The `[test]` table. The command runs in the app's folder, against the running app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// As [`Build::command`].
+    pub command: Vec<String>,
+}
+
 /// The `[deploy]` table. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
@@ -295,6 +308,7 @@ mod tests {
             limits: Limits { memory: 256 << 20, process_memory, ..Limits::default() },
             dev_with: vec![],
             deploy: Deploy::default(),
+            test: None,
         }
     }
 
