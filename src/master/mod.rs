@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   run -> release -> compile (a child per component)
-//!     \--> reload (SIGHUP): the next release
+//!     \--> reload (SIGHUP, `hatchery dev`): the next release
 //!     \--> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
@@ -41,7 +41,7 @@ mod store;
 mod witness;
 
 pub use compile::{Compiled, compile};
-pub use reload::Load;
+pub use reload::{Load, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, serve};
 pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

@@ -1,7 +1,7 @@
-//! SIGHUP: what is on disk now becomes the apps' next generation, or is refused with a reason.
+//! SIGHUP, or a wish of `hatchery dev`: what is on disk now becomes the apps' next generation, or is refused with a reason.
 //!
 //! ```text
-//!   SIGHUP -> load (manifests, builds) -> compile, app by app -> app: a release, or why there is none
+//!   SIGHUP, wish -> load (manifests, builds) -> compile, app by app -> app: a release, or why there is none
 //! ```
 //!
 //! `run` owns it. It starts and stops nothing: what becomes of a release is `app`'s affair.
@@ -9,7 +9,7 @@
 use std::{collections::HashSet, path::PathBuf};
 
 use futures::future::BoxFuture;
-use tokio::signal::unix::Signal;
+use tokio::{signal::unix::Signal, sync::mpsc};
 
 use super::{
     apps::Apps,
@@ -21,6 +21,9 @@ use crate::manifest::App;
 
 /// Reads the manifests that the master was started with, and checks them.
 pub type Load = Box<dyn Fn() -> BoxFuture<'static, anyhow::Result<Vec<App>>> + Send + Sync>;
+
+/// The names of apps that are to be reloaded, whenever some are; others stay as they are.
+pub type Wishes = mpsc::Receiver<Vec<String>>;
 
 /// What an app is told.
 pub(super) struct Reload {
@@ -45,27 +48,32 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    /// Never ends. Signals that come during a reload make one more after it.
-    pub(super) async fn run(self, mut hangups: Signal) {
-        while hangups.recv().await.is_some() {
+    /// Never ends. Signals and wishes that come during a reload make one more after it.
+    pub(super) async fn run(self, mut hangups: Signal, mut wishes: Option<Wishes>) {
+        loop {
+            let wished = tokio::select! {
+                Some(()) = hangups.recv() => None,
+                Some(names) = next(&mut wishes) => Some(names),
+            };
             tracing::info!("reloading");
-            self.once().await;
+            let is_wished = |name: &&String| wished.as_ref().is_none_or(|names| names.contains(name));
+            let names: Vec<_> = self.names.iter().filter(is_wished).collect();
+            self.once(&names).await;
         }
-        std::future::pending::<()>().await;
     }
 
-    async fn once(&self) {
+    async fn once(&self, names: &[&String]) {
         let mut loaded = match (self.load)().await {
             Ok(loaded) => loaded,
             Err(error) => {
-                for name in &self.names {
+                for name in names {
                     self.tell(name, Err(format!("{error:#}"))).await;
                 }
                 return;
             }
         };
-        for name in &self.names {
-            let Some(at) = loaded.iter().position(|app| app.name == *name) else {
+        for name in names {
+            let Some(at) = loaded.iter().position(|app| app.name == **name) else {
                 let why = "no manifest has its name any more; restart hatchery to run other apps";
                 self.tell(name, Err(why.to_owned())).await;
                 continue;
@@ -77,7 +85,8 @@ impl Reloads {
             };
             self.tell(name, release).await;
         }
-        let names: HashSet<&str> = loaded.iter().map(|app| app.name.as_str()).collect();
+        let new = loaded.iter().filter(|app| !self.names.contains(&app.name));
+        let names: HashSet<&str> = new.map(|app| app.name.as_str()).collect();
         for name in names {
             tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
         }
@@ -88,4 +97,16 @@ impl Reloads {
         let _ =
             self.apps.reload(name, Reload { release, steps: Steps::new().0, plan: Plan::default() }).await;
     }
+}
+
+/// Waits for ever where there are none any more.
+async fn next(wishes: &mut Option<Wishes>) -> Option<Vec<String>> {
+    let wish = match wishes {
+        Some(wishes) => wishes.recv().await,
+        None => None,
+    };
+    if wish.is_none() {
+        std::future::pending::<()>().await;
+    }
+    wish
 }

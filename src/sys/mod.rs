@@ -21,5 +21,6 @@ mod recv_fds;
 pub mod shared;
 pub mod spawn;
 pub mod sync;
+pub mod terminate;
 pub mod usage;
 pub mod user;
