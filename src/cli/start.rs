@@ -144,7 +144,7 @@ fn in_background(home: &Home) -> anyhow::Result<usize> {
 }
 
 /// What was said of the log on this command line.
-fn level() -> Vec<String> {
+pub(super) fn level() -> Vec<String> {
     let mut kept = vec![];
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {

@@ -64,6 +64,21 @@ impl Cluster {
         cluster
     }
 
+    /// As [`Cluster::prepare`], for another verb with the same options, such as `dev`.
+    pub(crate) fn prepare_verb(verb: &str, apps: &[App]) -> Self {
+        let mut cluster = Self::prepare(apps);
+        let run = std::mem::replace(&mut cluster.command, Command::new(binary()));
+        cluster.command.arg(verb).args(run.get_args().skip(1));
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => cluster.command.env(name, value),
+                None => cluster.command.env_remove(name),
+            };
+        }
+        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster
+    }
+
     /// As [`Cluster::start`], with no more than so many open files in each process.
     pub(crate) async fn start_with_few_files(apps: &[App], files: u32) -> Self {
         let mut cluster = Self::prepare(apps);

@@ -32,7 +32,7 @@ pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
-pub(crate) use processes::{OsProcess, gone};
+pub(crate) use processes::{OsProcess, gone, left_with_mark, mark};
 pub(crate) use registry::{Registry, User, digest};
 pub(crate) use service::Service;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};
