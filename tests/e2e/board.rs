@@ -209,7 +209,7 @@ async fn hello_in_each_language() {
         ("hello-python", "64MiB"),
         ("hello-js", "16MiB"),
         ("hello-ts", "64MiB"),
-        ("hello-c", "2MiB"),
+        ("hello-c", "4MiB"),
         ("hello-go", "32MiB"),
     ];
     for (name, memory) in guests {
