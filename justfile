@@ -43,6 +43,11 @@ bench *args: release (guests "hello-p3" "hello-p2")
     @cargo build --locked --release --example native
     @tests/bench/run.py {{ args }}
 
+# The board in each language: component size, compile time, instances, requests, memory
+[group('check')]
+languages *args: release guests
+    @tests/bench/languages.py {{ args }}
+
 # What CI runs
 [group('check')]
 ci: lint test

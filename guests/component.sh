@@ -83,7 +83,7 @@ ts() { js; }
 
 c() {
   "$tools/bindings/bindings" c "$wit" "$work/gen" >&2
-  "$tools/c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Os -Wall -Wextra -D_GNU_SOURCE \
+  "$tools/c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Wl,-z,stack-size=1048576 -Os -Wall -Wextra -D_GNU_SOURCE \
     -Wno-unused-parameter -I "$work/gen" -I "$sdk" -o "$work/core.wasm" \
     "$sources"/*.c "$sdk"/hatchery.c "$sdk/wasi-$wasi.c" "$work/gen/app.c" "$work/gen/app_component_type.o" >&2
   "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" >&2
@@ -91,7 +91,7 @@ c() {
 
 # The generated module, with the SDK's glue and a line that imports the guest's package.
 go() {
-  local go=$tools/go/bin/go gen=$work/gen module pkg overlay=()
+  local go=$tools/go/bin/go gen=$work/gen module pkg
   "$tools/bindings/bindings" go "$wit" "$gen" >&2
   cp -r -- "$sdk/_glue/common/." "$sdk/_glue/$wasi/." "$gen/"
   module=$(sed -n 's/^module //p' "$sources/go.mod")
@@ -101,22 +101,34 @@ go() {
     grep -o '"manifest_path":"[^"]*/wit-bindgen-go-[0-9][^"]*/Cargo.toml"' | head -1 | cut -d'"' -f4)
   (cd -- "$gen" && "$go" mod edit -require="$module@v0.0.0" -replace="$module=$sources" \
     -require=hatchery@v0.0.0 -replace="hatchery=$sdk" -replace="go.bytecodealliance.org/pkg=${pkg%/Cargo.toml}/src/pkg")
-  if [[ $wasi == 0.3 ]]; then idle_hook; overlay=(-overlay "$work/overlay.json"); fi
+  overlay "${pkg%/Cargo.toml}/src/pkg"
   (cd -- "$gen" && GOPROXY=off GOTOOLCHAIN=local GOFLAGS=-mod=mod GOOS=wasip1 GOARCH=wasm GOCACHE=$tools/.go-cache \
-    timeout "$build_timeout" "$go" build "${overlay[@]}" -trimpath -buildmode=c-shared -ldflags=-checklinkname=0 \
+    timeout "$build_timeout" "$go" build -overlay "$work/overlay.json" -trimpath -buildmode=c-shared -ldflags='-checklinkname=0 -w' \
     -o "$work/core.wasm" .) >&2
   "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" "$wit" >&2
 }
 
-# What the bindings for 0.3 need of Go's runtime and Go does not have yet (golang/go#76775): a function that is
-# called when there is nothing more to run.
-idle_hook() {
-  local file=src/runtime/lock_wasip1.go root
-  root=$("$tools/go/bin/go" env GOROOT)
-  sed 's/^\treturn nil, false$/\treturn nil, idleHook != nil \&\& idleHook()/' "$root/$file" >"$work/lock_wasip1.go"
-  grep -q idleHook "$work/lock_wasip1.go" || die "Go's $file is not as expected; is $root another release?"
-  printf '%s\n' '' 'var idleHook func() bool' '' 'func wasiOnIdle(hook func() bool) { idleHook = hook }' >>"$work/lock_wasip1.go"
-  printf '{"Replace": {"%s": "%s"}}\n' "$root/$file" "$work/lock_wasip1.go" >"$work/overlay.json"
+# Go's runtime, changed for components in two ways; both are a few lines, checked to be where they belong.
+# - The bindings for 0.3 must hear when there is nothing more to run (golang/go#76775).
+# - While the host hands over a list or a text it calls cabi_realloc, and the component model allows no call to
+#   the outside then. The collector asks for the time and for files that are ready, so it must not run there:
+#   without this a guest traps once in some 100,000 requests ("cannot leave component instance").
+overlay() {
+  local root runtime=$1/wit/runtime/runtime.go entries="" file
+  root=$("$tools/go/bin/go" env GOROOT)/src/runtime
+  mkdir -p -- "$work/overlay"
+  sed 's/^\treturn nil, false$/\treturn nil, idleHook != nil \&\& idleHook()/' "$root/lock_wasip1.go" >"$work/overlay/lock_wasip1.go"
+  printf '%s\n' '' 'var idleHook func() bool' '' 'func wasiOnIdle(hook func() bool) { idleHook = hook }' \
+    '' 'var collectorHeld bool' '' 'func wasiHoldCollector(held bool) { collectorHeld = held }' >>"$work/overlay/lock_wasip1.go"
+  sed '/^func (t gcTrigger) test() bool {$/a\	if collectorHeld { return false }' "$root/mgc.go" >"$work/overlay/mgc.go"
+  sed '/^func gcAssistAlloc(gp \*g) {$/a\	if collectorHeld { return }' "$root/mgcmark.go" >"$work/overlay/mgcmark.go"
+  sed -e '/^func cabiRealloc(/a\	holdCollector(true); defer holdCollector(false)' "$runtime" >"$work/overlay/runtime.go"
+  printf '%s\n' '' '//go:linkname holdCollector runtime.wasiHoldCollector' 'func holdCollector(held bool)' >>"$work/overlay/runtime.go"
+  for file in lock_wasip1:idleHook\(\) mgc:collectorHeld mgcmark:collectorHeld runtime:defer\ holdCollector; do
+    grep -q "${file#*:}" "$work/overlay/${file%%:*}.go" || die "${file%%:*}.go is not as expected; is $root another release of Go?"
+  done
+  for file in lock_wasip1 mgc mgcmark; do entries+="\"$root/$file.go\": \"$work/overlay/$file.go\", "; done
+  printf '{"Replace": {%s"%s": "%s"}}\n' "$entries" "$runtime" "$work/overlay/runtime.go" >"$work/overlay.json"
 }
 
 "$language"

@@ -11,7 +11,7 @@ static void *must(void *memory) {
 }
 
 char *hatchery_take(uint8_t *data, size_t length) {
-  /* What is empty was not allocated. */
+  /* What is empty the bindings have not allocated. */
   char *copy = must(length ? realloc(data, length + 1) : malloc(1));
   copy[length] = 0;
   return copy;

@@ -140,6 +140,7 @@ static char *body_of(wasi_http_types_own_incoming_request_t request, size_t *len
   }
   wasi_io_streams_input_stream_drop_own(in);
   wasi_http_types_incoming_body_drop_own(body);
+  if (!*length) free(all);
   return hatchery_take(all, *length);
 }
 

@@ -315,6 +315,7 @@ static bool have_read(hatchery_call *call, app_waitable_status_t status) {
   call->length += APP_WAITABLE_COUNT(status);
   if (APP_WAITABLE_STATE(status) == APP_WAITABLE_COMPLETED) return true;
   wasi_http_types_stream_u8_drop_readable(call->in);
+  if (!call->length) free(call->data);
   call->request.body = hatchery_take(call->data, call->length);
   call->request.length = call->length;
   call->data = NULL;

@@ -3,6 +3,7 @@ package hatchery
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -88,6 +89,9 @@ func guarded(call func() error) (err error) {
 		} else if err != nil {
 			fmt.Fprintf(os.Stderr, "failed: %v\n", err)
 		}
+		// An export of WASI 0.2 returns without a look at other goroutines. That of the runtime which cleans
+		// up after handles would never run, and what waits for it would fill the memory.
+		runtime.Gosched()
 	}()
 	return call()
 }

@@ -8,8 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::{
-    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, get, in_time,
-    request,
+    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, in_time, request,
 };
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -203,14 +202,24 @@ fn both(language: &'static str, name: &'static str, failure: String) -> Variant 
     Variant { language, worker: Part::Made(name), agent: Part::Made(name), failure }
 }
 
-/// The least that a guest can be: it answers, and what it counts stays.
+/// The least that a guest can be: it answers, what it counts stays, and it keeps nothing of its requests.
 #[tokio::test]
 async fn hello_in_each_language() {
-    for name in ["hello-python", "hello-js", "hello-ts", "hello-c", "hello-go"] {
+    let guests = [
+        ("hello-python", "64MiB"),
+        ("hello-js", "16MiB"),
+        ("hello-ts", "64MiB"),
+        ("hello-c", "4MiB"),
+        ("hello-go", "32MiB"),
+    ];
+    for (name, memory) in guests {
         let Some(wasm) = Part::Made(name).wasm() else { continue };
-        let cluster = Cluster::start(&[App::new("hello").worker_wasm(wasm, "workers = 1")]).await;
-        for call in 1..=3 {
-            let reply = get(cluster.addr(), "/").await;
+        let app = App::new("hello").worker_wasm(wasm, "workers = 1");
+        let limits = format!("[limits]\nmemory = \"{memory}\"\ncpu-limit = \"5s\"");
+        let cluster = Cluster::start(&[app.more(&limits)]).await;
+        let mut connection = Connection::open(cluster.addr(), Version::H1).await;
+        for call in 1..=1500 {
+            let reply = connection.get("/").await;
             let expected = format!("hello, call {call}\n");
             assert_eq!((reply.status, reply.text()), (200, expected.as_str()), "{name}");
         }

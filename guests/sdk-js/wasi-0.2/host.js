@@ -21,14 +21,21 @@ const MAX_WRITE = 4096; // what wasi:io takes in one blocking write
 
 export const http = (handle) => ({
   incomingHandler: {
-    handle: async (incoming, out) => send(await handle(requestOf(incoming)), out),
+    handle: async (incoming, out) => {
+      const request = requestOf(incoming);
+      // Left to the collector, handles would reach their limit first.
+      incoming[Symbol.dispose]();
+      await send(await handle(request), out);
+    },
   },
 });
 
 function requestOf(incoming) {
   const { tag, val } = incoming.method();
   const method = tag === 'other' ? val : tag.toUpperCase();
-  const headers = incoming.headers().entries().map(([name, value]) => [name, String.fromCharCode(...value)]);
+  const fields = incoming.headers();
+  const headers = fields.entries().map(([name, value]) => [name, String.fromCharCode(...value)]);
+  fields[Symbol.dispose]();
   const url = `http://${incoming.authority() ?? 'localhost'}${incoming.pathWithQuery() ?? '/'}`;
   const body = method === 'GET' || method === 'HEAD' ? undefined : bodyOf(incoming);
   return new Request(url, { method, headers, body });
