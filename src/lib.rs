@@ -59,6 +59,7 @@
 //! | [`storekeeper`] | the child that looks at bundles | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
+//! | [`digest`] | the SHA-256 that files and bundles go by | x |
 //! | [`bundle`] | apps as archives: packing, unpacking, signatures | x |
 //! | [`store`] | the bundles that are kept below the home | x |
 //! | [`oci`] | bundles to and from registries, for the command line | x |
@@ -71,6 +72,7 @@ pub mod child;
 pub mod cli;
 pub mod cluster;
 pub mod compiler;
+pub mod digest;
 pub mod home;
 pub mod host;
 pub mod ipc;

@@ -1,6 +1,10 @@
 //! The CLI's end of the admin socket: one connection for each request.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt, io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
@@ -9,13 +13,19 @@ use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::sleep};
 
-use super::{Error, Event};
+use super::{Error, Event, Status};
 use crate::home::Home;
 
 /// The most bytes of an answer, and of one event.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// How long a master that has just been started may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is asked meanwhile.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a request carries.
 pub type Body = BoxBody<Bytes, io::Error>;
@@ -43,6 +53,21 @@ impl Client {
     #[must_use]
     pub fn new(home: Home) -> Self {
         Self { home }
+    }
+
+    /// Returns when the master answers, which may just have been started.
+    ///
+    /// # Errors
+    /// It does not, for long.
+    pub async fn answers(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            match self.get::<Status>("/v1/status").await {
+                Ok(_) => return Ok(()),
+                Err(error) if !error.is::<NotRunning>() || begun.elapsed() > PATIENCE => return Err(error),
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
     }
 
     /// A request without a body.

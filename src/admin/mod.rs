@@ -28,10 +28,14 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Body, Client, Events, NotRunning};
 
-use crate::{cluster::Role, home::Record, master::AppStatus};
+pub use crate::ipc::store::{Pruned, Verified};
+use crate::{cluster::Role, home::Record, ipc::store, master::AppStatus};
 
 /// The most bytes of a request's body, archives excepted.
 pub const MAX_BODY: usize = 64 << 10;
+
+/// The most bytes of an archive: no bundle is larger unpacked.
+pub const MAX_ARCHIVE: u64 = 1 << 30;
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,16 +71,9 @@ pub struct FailedApp {
 /// A bundle in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// `sha256:` and the hex of it.
-    pub digest: String,
-    /// The app's name, as its manifest has it.
-    pub name: String,
-    /// The app's version.
-    pub version: String,
-    /// The key that signed it, if one did.
-    pub signer: Option<String>,
-    /// Its files' sum.
-    pub bytes: u64,
+    /// What it is.
+    #[serde(flatten)]
+    pub bundle: store::Bundle,
     /// The apps that it is deployed as.
     pub deployed_as: Vec<String>,
 }
@@ -125,30 +122,6 @@ pub struct Scale {
 pub struct Prune {
     /// Bundles of each app beside the deployed one; the settings' where it is not given.
     pub keep: Option<usize>,
-}
-
-/// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pruned {
-    /// Bundles.
-    pub bundles: usize,
-    /// Files that no bundle needs any more.
-    pub files: usize,
-    /// Native code that no bundle needs any more.
-    pub compiled: usize,
-    /// Their sum.
-    pub bytes: u64,
-}
-
-/// What the store is like.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verified {
-    /// Bundles that were looked at.
-    pub bundles: usize,
-    /// Files that were looked at.
-    pub files: usize,
-    /// What is wrong, a line each.
-    pub damaged: Vec<String>,
 }
 
 /// The master ends.

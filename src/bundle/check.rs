@@ -158,7 +158,7 @@ impl<'a> Taken<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::{Digest, File};
+    use crate::{bundle::File, digest::Digest};
 
     fn index(folders: &[&str], files: &[(&str, u64)]) -> Index {
         let sha256 = Digest::of(b"");

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::Digest;
+use crate::digest::Digest;
 use crate::manifest::ManifestError;
 
 /// The most characters that are shown of a name from an archive.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Error, digest};
+use super::Error;
+use crate::digest::{self, Digest};
 
 /// The name of the archive's first entry.
 pub const INDEX_NAME: &str = "hatchery-bundle.json";

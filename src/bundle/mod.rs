@@ -13,7 +13,6 @@
 
 mod changes;
 mod check;
-mod digest;
 mod error;
 mod header;
 mod index;
@@ -25,8 +24,6 @@ mod sign;
 mod unpack;
 
 pub use changes::{Change, asks, changes};
-pub use digest::Digest;
-pub(crate) use digest::Hashing;
 pub use error::Error;
 pub use index::{File, INDEX_NAME, Index, SIGNATURE_NAME};
 pub use limits::Limits;

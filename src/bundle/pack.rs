@@ -13,12 +13,12 @@ use std::{
 use zstd::stream::write::Encoder;
 
 use super::{
-    Digest, Error, File, INDEX_NAME, Index, Limits, SIGNATURE_NAME, SigningKey, check,
-    digest::Hashing,
+    Error, File, INDEX_NAME, Index, Limits, SIGNATURE_NAME, SigningKey, check,
     header::{self, BLOCK},
     manifest::{place, relative, rewrite},
     plain::{END_BLOCKS, WINDOW_LOG},
 };
+use crate::digest::{Digest, Hashing};
 use crate::manifest::{App, FILE_NAME};
 
 /// How hard zstd tries.

@@ -13,14 +13,14 @@ use std::{
 };
 
 use super::{
-    Digest, Error, File, INDEX_NAME, Index, Limits, SIGNATURE_NAME, check,
-    digest::Hashing,
+    Error, File, INDEX_NAME, Index, Limits, SIGNATURE_NAME, check,
     error::shown,
     header::{self, Block},
     limits::SIGNATURE_BYTES,
     manifest,
     plain::Plain,
 };
+use crate::digest::{Digest, Hashing};
 use crate::manifest::{App, load};
 
 /// Bytes that are written at once.

@@ -3,17 +3,20 @@
 use std::{
     fs,
     io::BufWriter,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use super::build;
+use super::{
+    build,
+    registry::{self, unless_interrupted},
+};
 use crate::{
     bundle::{self, Limits},
     manifest,
-    oci::{self, Destination, Kind, Options, Reference, Transport},
+    oci::{self, Destination, Kind, Reference},
 };
 
 /// An archive in a temporary folder, which goes with it.
@@ -41,58 +44,56 @@ pub(super) async fn packed(path: &Path) -> anyhow::Result<Archive> {
     Ok(Archive { _folder: folder, file })
 }
 
-/// Pulls it. A component alone is packed with the manifest that is given for it.
-pub(super) async fn pulled(
-    reference: &str,
-    plain_http: bool,
-    manifest: Option<&Path>,
-) -> anyhow::Result<Archive> {
-    let reference: Reference = reference.parse()?;
+/// A bundle in a registry, or a component.
+pub(super) struct Remote<'a> {
+    pub(super) reference: &'a str,
+    pub(super) plain_http: bool,
+    /// A component's.
+    pub(super) manifest: Option<&'a Path>,
+}
+
+/// Pulls it, with a bar as `pull` has. A component alone is packed with the manifest that is given for it.
+pub(super) async fn pulled(from: &Remote<'_>) -> anyhow::Result<Archive> {
+    let reference: Reference = from.reference.parse()?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let options = Options {
-        transport: if plain_http { Transport::PlainHttp } else { Transport::Tls },
-        ..Options::default()
+    let file = match from.manifest {
+        Some(manifest) => lay_out(folder.path(), manifest)?,
+        None => folder.path().join("app.hatchery"),
     };
-    let to = Destination::Folder(folder.path().to_owned());
-    let pulled = oci::pull(&reference, &to, &options).await?;
-    match (pulled.kind, manifest) {
-        (Kind::Bundle, None) => Ok(Archive { _folder: folder, file: pulled.file }),
+    let options = registry::options(from.plain_http);
+    let to = Destination::File(file.clone());
+    let pulling = oci::pull(&reference, &to, &options);
+    let kind = unless_interrupted(&reference, pulling).await?.kind;
+    // The bar goes.
+    drop(options);
+    match (kind, from.manifest) {
+        (Kind::Bundle, None) => Ok(Archive { _folder: folder, file }),
+        (Kind::Component, Some(_)) => packed(folder.path()).await,
         (Kind::Bundle, Some(_)) => {
             bail!("{reference} is a bundle, which has a manifest; leave --manifest out")
         }
         (Kind::Component, None) => bail!(
             "{reference} is a component without a manifest; name one that goes with it with --manifest FILE"
         ),
-        (Kind::Component, Some(manifest)) => with_manifest(&pulled.file, manifest).await,
     }
 }
 
-/// The manifest names where the component is to be.
-async fn with_manifest(component: &Path, manifest: &Path) -> anyhow::Result<Archive> {
-    let app = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let place = placed(&text)?;
-    let to = app.path().join(&place);
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::copy(component, to)?;
-    fs::write(app.path().join(manifest::FILE_NAME), text)?;
-    packed(app.path()).await
-}
-
-/// Where a manifest with one component has it.
-fn placed(text: &str) -> anyhow::Result<PathBuf> {
-    let table: toml::Table = toml::from_str(text).context("the manifest is no TOML")?;
-    let of = |part: &str| Some(PathBuf::from(table.get(part)?.get("component")?.as_str()?));
+/// Makes an app's folder of a manifest that is elsewhere. Gives the place of its one component.
+fn lay_out(folder: &Path, manifest: &Path) -> anyhow::Result<PathBuf> {
+    let shown = manifest.display();
+    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {shown}"))?;
+    let table: toml::Table = toml::from_str(&text).with_context(|| format!("{shown} is no TOML"))?;
+    let of = |role: &str| table.get(role)?.get("component")?.as_str();
     let place = match (of("worker"), of("agent")) {
-        (Some(place), None) | (None, Some(place)) => place,
-        (None, None) => bail!("the manifest names no component"),
-        (Some(_), Some(_)) => bail!("the manifest names two components, and the registry gave one"),
+        (Some(place), None) | (None, Some(place)) => Path::new(place),
+        (None, None) => bail!("{shown} names no component; say `component = \"app.wasm\"` in its [worker]"),
+        (Some(_), Some(_)) => bail!("{shown} names two components, and the registry has one of them"),
     };
-    let is_inside = place.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    if !is_inside {
-        bail!("the manifest's component {} is not inside its folder", place.display());
+    if !place.components().all(|part| matches!(part, Component::Normal(_))) {
+        bail!("the component {} that {shown} names is not inside the app's folder", place.display());
     }
-    Ok(place)
+    let file = folder.join(place);
+    fs::create_dir_all(file.parent().unwrap_or(folder)).context("cannot make a temporary folder")?;
+    fs::write(folder.join(manifest::FILE_NAME), text).context("cannot write to a temporary folder")?;
+    Ok(file)
 }

@@ -12,12 +12,12 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
 use super::{
-    archive,
+    archive::{self, Remote},
     follow::{Follow, Show, Until},
     home::Home,
     options::AppName,
 };
-use crate::admin::{self, Bundle, Canary, Client};
+use crate::admin::{self, Bundle, Canary, Client, MAX_ARCHIVE};
 
 /// Deploy an app: the new version takes over when it is ready, and no request is lost
 ///
@@ -63,6 +63,7 @@ Examples:
   hatchery deploy guests/cache                       build, pack, deploy
   hatchery deploy cache-0.2.0.hatchery               an archive
   hatchery deploy sha256:0a1b2c                      a bundle in the store
+  hatchery deploy oci://registry.example/team/cache:0.1.0
   hatchery deploy guests/cache --canary 10 --for 2m --wait";
 
 impl Deploy {
@@ -70,7 +71,7 @@ impl Deploy {
         let client = Client::new(self.home.open()?);
         // Before anything is built for it.
         client.get::<admin::Status>("/v1/status").await?;
-        let bundle = self.bundle(&client).await?;
+        let Bundle { bundle, .. } = self.bundle(&client).await?;
         let app = self.app.as_ref().map_or_else(|| bundle.name.clone(), |app| app.as_ref().to_owned());
         let canary = self.canary.map(|percent| Canary { percent, seconds: self.time.as_secs().max(1) });
         let deploy = admin::Deploy { bundle: bundle.digest, canary, allow_downgrade: self.allow_downgrade };
@@ -82,7 +83,9 @@ impl Deploy {
     async fn bundle(&self, client: &Client) -> anyhow::Result<Bundle> {
         let path = Path::new(&self.what);
         if self.what.starts_with("oci://") {
-            let archive = archive::pulled(&self.what, self.plain_http, self.manifest.as_deref()).await?;
+            let (reference, manifest) = (self.what.as_str(), self.manifest.as_deref());
+            let remote = Remote { reference, plain_http: self.plain_http, manifest };
+            let archive = archive::pulled(&remote).await?;
             return upload(client, archive.path()).await;
         }
         if path.exists() {
@@ -90,7 +93,7 @@ impl Deploy {
         }
         let bundles: Vec<Bundle> = client.get("/v1/store").await?;
         let digest = self.what.strip_prefix("sha256:").unwrap_or(&self.what);
-        let fits = |bundle: &&Bundle| bundle.digest.trim_start_matches("sha256:").starts_with(digest);
+        let fits = |found: &&Bundle| found.bundle.digest.trim_start_matches("sha256:").starts_with(digest);
         let mut found = bundles.iter().filter(fits);
         match (found.next(), found.next()) {
             (Some(bundle), None) => Ok(bundle.clone()),
@@ -106,6 +109,7 @@ impl Deploy {
 /// Deploys a folder or an archive, with words.
 pub(super) async fn folder(client: &Client, path: &Path) -> anyhow::Result<()> {
     let bundle = add(client, path).await?;
+    let Bundle { bundle, .. } = bundle;
     let deploy = admin::Deploy { bundle: bundle.digest, ..admin::Deploy::default() };
     let events = client.follow(Method::POST, &format!("/v1/apps/{}/deploy", bundle.name), &deploy).await?;
     Follow { what: "deploy", app: &bundle.name, show: Show::Words, until: Until::Done }.run(events).await
@@ -124,6 +128,10 @@ async fn add(client: &Client, path: &Path) -> anyhow::Result<Bundle> {
 async fn upload(client: &Client, archive: &Path) -> anyhow::Result<Bundle> {
     let shown = archive.display().to_string();
     let file = tokio::fs::File::open(archive).await.with_context(|| format!("cannot read {shown}"))?;
+    let bytes = file.metadata().await.with_context(|| format!("cannot read {shown}"))?.len();
+    if bytes > MAX_ARCHIVE {
+        bail!("{shown} has {bytes} bytes, and an archive has {MAX_ARCHIVE} at most");
+    }
     let pieces = super::pieces::of(file).map_ok(Frame::data);
     client.upload("/v1/bundles", BodyExt::boxed(StreamBody::new(pieces))).await
 }

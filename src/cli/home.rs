@@ -23,6 +23,13 @@ impl Home {
         };
         home::Home::open(&folder)
     }
+
+    /// The folder, where a master has it or had it: nothing is made.
+    pub(super) fn existing(&self) -> Option<home::Home> {
+        let folder = self.home.clone().or_else(state_folder)?;
+        let has_socket = folder.join(home::SOCKET).exists();
+        if has_socket { home::Home::open(&folder).ok() } else { None }
+    }
 }
 
 fn state_folder() -> Option<PathBuf> {

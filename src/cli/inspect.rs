@@ -1,4 +1,5 @@
-//! `hatchery inspect`: what a bundle holds and asks for, and what it changes against another one.
+//! `hatchery inspect`: what a bundle holds and asks for, and what it changes against another one, or
+//! against what a service has deployed. Reads only.
 
 use std::{
     collections::BTreeMap,
@@ -10,22 +11,26 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::pack::small;
+use super::{home::Home, pack::small};
 use crate::{
-    bundle::{self, Change, Digest, Index, Limits, PublicKey, Signer, Trust},
+    admin::{self, Client, NotRunning},
+    bundle::{self, Change, Index, Limits, PublicKey, Signer, Trust},
+    digest::Digest,
     manifest::{self, App, ManifestErrors},
+    store::Store,
 };
 
 /// Show what a bundle holds, what it asks for, and what it changes
 ///
-/// The bundle is unpacked into a temporary folder and every digest is checked. Nothing is run.
+/// The bundle is unpacked into a temporary folder and every digest is checked. Nothing is run. Where a
+/// service runs and has the app deployed, it is compared with that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Inspect {
     /// The bundle
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Show what differs from this bundle, or from the app in this folder
+    /// Show what differs from this bundle, or from the app in this folder, instead of what is deployed
     #[arg(long, value_name = "FILE|FOLDER")]
     against: Option<PathBuf>,
     /// Verify the signature with this public key, a file; may be given several times
@@ -34,6 +39,8 @@ pub(super) struct Inspect {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    home: Home,
 }
 
 const EXAMPLES: &str = "\
@@ -63,21 +70,26 @@ struct Shown<'a> {
     files: &'a [bundle::File],
     asks: BTreeMap<String, String>,
     changes: Option<Vec<Change>>,
+    /// What it is compared with.
+    against: Option<Digest>,
+    #[serde(skip)]
+    is_deployed: bool,
 }
 
 impl Inspect {
-    pub(super) fn execute(self) -> anyhow::Result<()> {
+    pub(super) async fn execute(self) -> anyhow::Result<()> {
         let trust = Trust {
             keys: self.trust.iter().map(|file| public_key(file)).collect::<Result<_, _>>()?,
             require: !self.trust.is_empty(),
         };
         let found = read(&self.file, &trust)?;
-        let against = self
-            .against
-            .as_deref()
-            .map(|path| if path.is_dir() { folder(path) } else { read(path, &Trust::default()) });
+        let against = match &self.against {
+            Some(path) if path.is_dir() => Some(folder(path)?),
+            Some(path) => Some(read(path, &Trust::default())?),
+            None => deployed(&self.home, &found.index.name).await?,
+        };
         let changes = against
-            .transpose()?
+            .as_ref()
             .map(|before| bundle::changes((&before.app, &before.index), (&found.app, &found.index)));
         let (signature, key) = match found.signer {
             Signer::Nobody => ("none", None),
@@ -94,6 +106,8 @@ impl Inspect {
             files: &found.index.files,
             asks: bundle::asks(&found.app),
             changes,
+            against: against.map(|before| before.digest),
+            is_deployed: self.against.is_none(),
         };
         let mut out = io::stdout().lock();
         if self.json {
@@ -128,7 +142,11 @@ impl Shown<'_> {
             writeln!(out, "  {key} = {value}")?;
         }
         if let Some(changes) = &self.changes {
-            writeln!(out, "changes{}", if changes.is_empty() { ": none" } else { "" })?;
+            let against = match self.against {
+                Some(digest) if self.is_deployed => format!(" against {digest}, which is deployed"),
+                _ => String::new(),
+            };
+            writeln!(out, "changes{against}{}", if changes.is_empty() { ": none" } else { "" })?;
             for change in changes {
                 writeln!(out, "  {change}")?;
             }
@@ -155,6 +173,36 @@ fn folder(path: &Path) -> anyhow::Result<Contents> {
     let plan = bundle::plan(app, &Limits::default())?;
     let digest = plan.digest();
     Ok(Contents { app: plan.app, index: plan.index, digest, signer: Signer::Nobody, _folder: None })
+}
+
+/// What the home's service has deployed as this app. None where none runs, or it has no such app.
+async fn deployed(home: &Home, name: &str) -> anyhow::Result<Option<Contents>> {
+    let Some(home) = home.existing() else { return Ok(None) };
+    let client = Client::new(home.clone());
+    let status = match client.get::<admin::Status>("/v1/status").await {
+        Err(error) if error.is::<NotRunning>() => return Ok(None),
+        status => status?,
+    };
+    let is_there =
+        status.apps.iter().any(|app| app.name == name) || status.failed.iter().any(|app| app.name == name);
+    if !is_there {
+        return Ok(None);
+    }
+    let history: admin::History = client.get(&format!("/v1/apps/{name}/history")).await?;
+    let Some(now) = history.record.deployed else { return Ok(None) };
+    let found = || {
+        let stored = Store::of(home.folder()).get(&now.digest)?;
+        let app = stored.app().map_err(ManifestErrors::from)?;
+        anyhow::Ok(Contents {
+            app,
+            index: stored.index,
+            digest: stored.digest,
+            signer: Signer::Nobody,
+            _folder: None,
+        })
+    };
+    let found = found().with_context(|| format!("can't read {}, which is deployed as {name}", now.digest))?;
+    Ok(Some(found))
 }
 
 fn public_key(file: &Path) -> anyhow::Result<PublicKey> {

@@ -10,7 +10,6 @@ mod failure;
 mod follow;
 mod history;
 mod home;
-mod home_of;
 mod inspect;
 mod keygen;
 mod new;
@@ -155,7 +154,7 @@ impl Cli {
                 Verb::Status(status) => status.execute().await,
                 Verb::Scale(scale) => scale.execute().await,
                 Verb::Pack(pack) => pack.execute().await,
-                Verb::Inspect(inspect) => inspect.execute(),
+                Verb::Inspect(inspect) => inspect.execute().await,
                 Verb::Keygen(keygen) => keygen.execute(),
                 Verb::Push(push) => push.execute().await,
                 Verb::Pull(pull) => pull.execute().await,

@@ -6,7 +6,10 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::oci::{Digest, Kind, OciError, Options, Progress, Reference, Transport};
+use crate::{
+    digest::Digest,
+    oci::{Kind, OciError, Options, Progress, Reference, Transport},
+};
 
 /// `--plain-http` and `--json`.
 #[derive(Debug, clap::Args)]
@@ -32,8 +35,7 @@ pub(super) struct Outcome<'a> {
 impl Registry {
     /// How to talk to a registry; progress is shown on standard error, if that is a terminal.
     pub(super) fn options(&self) -> Options {
-        let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Tls };
-        Options { transport, progress: Arc::new(Bar(ProgressBar::no_length())) }
+        options(self.plain_http)
     }
 
     /// `pushed reference=… digest=… size=… kind=… file=…`, or an object with the same keys.
@@ -53,6 +55,12 @@ impl Registry {
         writeln!(out, "{verb} reference={reference} digest={digest} size={size} kind={kind} file={file}")?;
         Ok(())
     }
+}
+
+/// As [`Registry::options`], for a command with a `--plain-http` of its own.
+pub(super) fn options(plain_http: bool) -> Options {
+    let transport = if plain_http { Transport::PlainHttp } else { Transport::Tls };
+    Options { transport, progress: Arc::new(Bar(ProgressBar::no_length())) }
 }
 
 /// Waits for it, or for Ctrl-C: then it is dropped, and takes its temporary file with it.

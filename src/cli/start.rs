@@ -10,11 +10,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{deploy, home::Home as HomeOption, home_of};
+use super::{cgroup::Cgroup, deploy, home::Home as HomeOption};
 use crate::{
     admin::Client,
     home::{Home, Lock, holder, lasting_holder},
-    master::{Lifetime, SERVING, serve},
+    master::{Lifetime, SERVING, Service, serve},
     sys::daemon,
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Start {
     /// Started by `hatchery start`
     #[arg(long, hide = true)]
     background: bool,
+    #[command(flatten)]
+    cgroup: Cgroup,
 }
 
 const EXAMPLES: &str = "\
@@ -53,18 +55,20 @@ impl Start {
         if self.background {
             daemon::detach().context("cannot leave the terminal")?;
             let lock = Lock::take(&home)?;
-            return serve(home, lock, Lifetime::Background).await;
+            let (lifetime, cgroup) = (Lifetime::Background, self.cgroup.folder());
+            return serve(Service { home, lock, lifetime, cgroup }).await;
         }
         if self.foreground {
             let lock = Lock::take(&home)?;
             let deploying = tokio::spawn(deploy_all(home.clone(), self.paths));
+            let (lifetime, cgroup) = (Lifetime::Foreground, self.cgroup.folder());
             tokio::select! {
-                result = serve(home, lock, Lifetime::Foreground) => return result,
+                result = serve(Service { home, lock, lifetime, cgroup }) => return result,
                 deployed = failed(deploying) => return deployed,
             }
         }
         // An app of before that fails is no reason not to deploy another one.
-        let restored = again(&home);
+        let restored = again(&home, &self.cgroup);
         if restored.is_err() && holder(&home)?.is_none() {
             return restored;
         }
@@ -80,8 +84,8 @@ impl Start {
 ///
 /// # Errors
 /// It can't start, or one of the apps can't: the others serve then.
-pub(super) fn again(home: &Home) -> anyhow::Result<()> {
-    let failures = in_background(home)?;
+pub(super) fn again(home: &Home, cgroup: &Cgroup) -> anyhow::Result<()> {
+    let failures = in_background(home, cgroup)?;
     if failures > 0 {
         bail!("{failures} of the apps could not be started; see `hatchery status`");
     }
@@ -100,7 +104,7 @@ async fn failed(deploying: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyho
 async fn deploy_all(home: Home, paths: Vec<PathBuf>) -> anyhow::Result<()> {
     let client = Client::new(home);
     for path in paths {
-        home_of::answers(&client).await?;
+        client.answers().await?;
         deploy::folder(&client, &path).await?;
     }
     Ok(())
@@ -116,7 +120,7 @@ async fn stop_if_empty(home: &Home) {
 }
 
 /// Starts it, shows its lines until it closes its stdout, and gives how many apps failed.
-fn in_background(home: &Home) -> anyhow::Result<usize> {
+fn in_background(home: &Home, cgroup: &Cgroup) -> anyhow::Result<usize> {
     if let Some(pid) = lasting_holder(home)? {
         bail!(
             "a hatchery with pid {pid} runs already with the home {}; `hatchery deploy` gives it another app",
@@ -129,6 +133,9 @@ fn in_background(home: &Home) -> anyhow::Result<usize> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hatchery: master");
     command.args(level()).args(["start", "--background", "--home"]).arg(home.folder());
+    if let Some(folder) = cgroup.absolute()? {
+        command.arg("--cgroup").arg(folder);
+    }
     let mut master = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio::time::sleep;
 
-use super::{home::Home as HomeOption, start};
+use super::{cgroup::Cgroup, home::Home as HomeOption, start};
 use crate::{
     admin::{Client, Stopping},
     home::{Home, holder},
@@ -25,13 +25,15 @@ pub(super) struct Stop {
 pub(super) struct Restart {
     #[command(flatten)]
     home: HomeOption,
+    #[command(flatten)]
+    cgroup: Cgroup,
 }
 
 impl Restart {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let home = self.home.open()?;
         stop(&home).await?;
-        start::again(&home)
+        start::again(&home, &self.cgroup)
     }
 }
 

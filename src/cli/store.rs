@@ -3,7 +3,10 @@
 use anyhow::bail;
 
 use super::{follow::short, home::Home};
-use crate::admin::{Bundle, Client, Prune, Pruned, Verified};
+use crate::{
+    admin::{Bundle, Client, Prune, Pruned, Verified},
+    ipc::store,
+};
 
 /// List, prune and verify the bundles that were deployed
 #[derive(Debug, clap::Args)]
@@ -53,7 +56,10 @@ impl Store {
                     return Ok(());
                 }
                 for bundle in bundles {
-                    let Bundle { digest, name, version, signer, bytes, deployed_as } = bundle;
+                    let Bundle {
+                        bundle: store::Bundle { digest, name, version, signer, bytes },
+                        deployed_as,
+                    } = bundle;
                     let signer = signer.map_or_else(|| "unsigned".to_owned(), |key| format!("key {key}"));
                     let size = bytesize::ByteSize(bytes);
                     let serves = match deployed_as.as_slice() {

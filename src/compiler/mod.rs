@@ -1,4 +1,7 @@
 //! The compiler child: compiles one component and ends. Nothing else in a cluster compiles.
+//!
+//! A component can be made so that compiling it takes for ever, and all memory: the child caps its own
+//! CPU time and memory before it reads anything, and the master its time.
 
 use std::{os::fd::AsFd as _, time::Instant};
 
@@ -6,8 +9,8 @@ use anyhow::Context as _;
 
 use crate::{
     host::{self, Engine, Purpose, Wasi},
-    ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
-    sys::{fd_socket::FdSocket, inherit, name, parent},
+    ipc::compile::{CPU_LIMIT, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
+    sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority},
 };
 
 /// Compiles what the master asks for.
@@ -20,6 +23,9 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
         .context("`hatchery compiler` is started by the master, not by hand")?;
     parent::die_with_parent(master)?;
     name::set("hatchery-compiler")?;
+    priority::give_way().context("cannot give way to other processes")?;
+    limits::cap_cpu(CPU_LIMIT).context("cannot cap this process's CPU time")?;
+    limits::cap_data(MEMORY_LIMIT).context("cannot cap this process's memory")?;
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };

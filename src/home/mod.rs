@@ -40,6 +40,9 @@ use crate::sys::user;
 /// Of the layout. A home of another one is not touched.
 pub const VERSION: u32 = 1;
 
+/// The admin socket's name in it.
+pub const SOCKET: &str = "hatchery.sock";
+
 /// The most bytes of the path of a Unix socket, which the system sets.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -133,7 +136,7 @@ impl Home {
     /// # Errors
     /// The path is longer than the system takes.
     pub fn socket(&self) -> anyhow::Result<PathBuf> {
-        let socket = self.folder.join("hatchery.sock");
+        let socket = self.folder.join(SOCKET);
         if socket.as_os_str().len() > MAX_SOCKET_PATH {
             bail!(
                 "the path of the admin socket, {}, is longer than {MAX_SOCKET_PATH} bytes; use a shorter --home",

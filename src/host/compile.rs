@@ -14,11 +14,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use wasmtime::component::Component;
 
 use super::{Engine, Guest, Wasi};
-use crate::sys::{memfd, native::load_component, point};
+use crate::{
+    digest::Digest,
+    sys::{memfd, native::load_component, point},
+};
 
 /// The largest component, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
@@ -57,7 +60,7 @@ pub struct Native {
 /// offer, or exports nothing that the host calls.
 pub fn compile(engine: &Engine, file: &Path, cache: &Path) -> anyhow::Result<Native> {
     let wasm = read(file)?;
-    let digest = hex(&Sha256::digest(&wasm));
+    let digest = Digest::of(&wasm).hex();
     let entry = Entry::new(engine, cache, &digest);
     point::reach("compile-begun");
     let (component, code, cached) = match entry.load(engine) {
@@ -222,12 +225,4 @@ fn mac(key: &[u8; KEY], file: &Path, code: &[u8]) -> Hmac<Sha256> {
     mac.update(&[0]);
     mac.update(code);
     mac
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -77,37 +77,45 @@ pub enum Answer {
     /// To `List`.
     List(Vec<Bundle>),
     /// To `Prune`.
-    Pruned {
-        /// Bundles.
-        bundles: usize,
-        /// Files.
-        files: usize,
-        /// Compiled components.
-        compiled: usize,
-        /// Their sum.
-        bytes: u64,
-    },
+    Pruned(Pruned),
     /// To `Verify`.
-    Verified {
-        /// Bundles.
-        bundles: usize,
-        /// Files.
-        files: usize,
-        /// What is wrong, a line each.
-        damaged: Vec<String>,
-    },
+    Verified(Verified),
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// Bundles.
+    pub bundles: usize,
+    /// Files that no bundle needs any more.
+    pub files: usize,
+    /// Native code that no bundle needs any more.
+    pub compiled: usize,
+    /// Their sum.
+    pub bytes: u64,
+}
+
+/// What the store is like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Bundles that were looked at.
+    pub bundles: usize,
+    /// Files that were looked at.
+    pub files: usize,
+    /// What is wrong, a line each.
+    pub damaged: Vec<String>,
 }
 
 /// A bundle that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// `sha256:` and hex.
+    /// `sha256:` and the hex of it.
     pub digest: String,
-    /// The app's name in its manifest.
+    /// The app's name, as its manifest has it.
     pub name: String,
     /// The app's version.
     pub version: String,
-    /// The key that signed it.
+    /// The trusted key that signed it, if one did.
     pub signer: Option<String>,
     /// Its files' sum.
     pub bytes: u64,

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     app::{self, Demand, Lines, Spec},
     listeners::MAX_HELD,
+    measure::measured,
     pids::Pids,
     release::Release,
     reload::Reload,
@@ -172,7 +173,7 @@ impl Apps {
                 }
             })
             .collect();
-        join_all(asking).await.into_iter().flatten().collect()
+        measured(join_all(asking).await.into_iter().flatten().collect()).await
     }
 }
 

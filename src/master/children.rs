@@ -29,6 +29,7 @@ use super::{
     exit, groups,
     groups::Capped,
     heartbeat,
+    os_pid::OsPid,
     reason::{MAX_REASON, cut},
     witness::Witness,
 };
@@ -101,7 +102,7 @@ pub(crate) struct Launch {
 
 /// A child that runs.
 pub(crate) struct Child {
-    os_pid: Option<u32>,
+    os_pid: OsPid,
     sender: Sender<ToChild>,
     kill: Arc<Notify>,
     killed: bool,
@@ -111,12 +112,12 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// The operating system's pid.
+    /// The operating system's pid; 0 as long as it has none.
     pub(crate) fn os_pid(&self) -> u32 {
-        self.os_pid.unwrap_or_default()
+        self.os_pid.get().unwrap_or_default()
     }
 
-    /// Since it was spawned.
+    /// Since it was to be started.
     pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
     }
@@ -177,19 +178,21 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     .collect();
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
-    let process = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds })?;
-    let putting = groups::put(&boot, process.id());
+    let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds });
+    let os_pid = OsPid::default();
+    let putting = groups::put(&boot, os_pid.clone());
     let options = link::Options {
         queue: limits.queue_size.saturating_mul(QUEUES),
         max_frame: limits.message_size + MAX_ENVELOPE + HEADER,
     };
     let (reader, sender, writer) = link::split(stream, options);
-    let witness = Arc::new(Witness::new(Who::new(&boot, process.id()), blackbox));
+    let witness = Arc::new(Witness::new(Who::new(&boot, os_pid.clone()), blackbox));
+    let (app, slot, replacement) = (boot.app.name.clone(), boot.process.slot, boot.replacement);
     let boot = sender.send_control(&ToChild::Boot(Box::new(boot)), &[]);
     boot.map_err(|error| io::Error::other(format!("cannot queue its first frame: {error}")))?;
     let kill = Arc::new(Notify::new());
     let child = Child {
-        os_pid: process.id(),
+        os_pid: os_pid.clone(),
         sender,
         kill: Arc::clone(&kill),
         killed: false,
@@ -201,6 +204,17 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
+        let process = match spawning.await {
+            Ok(process) => process,
+            Err(error) => {
+                beating.abort();
+                let what = Happening::Exited(format!("it could not be started: {error}"));
+                let _ = events.send(ChildEvent { pid, what }).await;
+                return;
+            }
+        };
+        os_pid.set(process.id());
+        tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
         // Before its first frame: until then it runs nothing of the guest's.
         let group = putting.await;
         let writing = tokio::spawn(writer.run());

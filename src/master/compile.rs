@@ -1,16 +1,18 @@
 //! Compiles a component in a child of its own, since the master never looks into wasm.
 //!
 //! `run` calls it before anything of an app starts. The child gets a request and gives back native
-//! code as a sealed memfd (`ipc::compile`); it may crash or hang without harm.
+//! code as a sealed memfd (`ipc::compile`); it may crash or hang without harm. It has limits of CPU time
+//! and memory (which it sets itself), and of time, and who passes one is told which.
 
-use std::{os::fd::OwnedFd, time::Duration};
+use std::{io, os::fd::OwnedFd, process::ExitStatus, time::Duration};
 
 use anyhow::{Context, bail};
+use bytesize::ByteSize;
 use tokio::{process::Child, time::timeout};
 
 use super::exit;
 use crate::{
-    ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, Report},
+    ipc::compile::{CPU_LIMIT, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{
         fd_socket::FdSocket,
         inherit::CONTROL_FD,
@@ -19,7 +21,7 @@ use crate::{
     },
 };
 
-/// The longest that a compiler may take.
+/// The longest that a compiler may take: more than its CPU time, since others want the CPUs too.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The longest that it may take to end once it has answered.
@@ -42,13 +44,16 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         args: super::arguments::of("compiler"),
         fds: vec![(theirs, CONTROL_FD)],
     })
+    .await
     .with_context(|| format!("cannot start a compiler for the {what}"))?;
     let Ok(reply) = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await else {
         let _ = child.kill().await;
         let limit = humantime::format_duration(COMPILE_TIMEOUT);
-        bail!("the compiler of the {what} did not end within {limit}");
+        bail!("cannot compile the {what}: that takes more than {limit}, the most that compiling may take");
     };
-    let ended = end(&mut child).await;
+    let status = end(&mut child).await;
+    let limit = status.as_ref().ok().and_then(|status| passed(*status));
+    let ended = exit::reason(status);
     match reply {
         Ok(Some((Ok(report), Some(code)))) => {
             if !memfd::is_sealed(&code).unwrap_or(false) {
@@ -58,6 +63,7 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         }
         Ok(Some((Ok(_), None))) => bail!("the compiler of the {what} gave no code"),
         Ok(Some((Err(reason), _))) => bail!("cannot compile the {what}: {reason}"),
+        Ok(None) | Err(_) if let Some(limit) = limit => bail!("cannot compile the {what}: {limit} ({ended})"),
         Ok(None) => bail!("the compiler of the {what} ended without an answer ({ended})"),
         Err(error) => Err(error.context(format!("the compiler of the {what} failed ({ended})"))),
     }
@@ -79,13 +85,54 @@ async fn ask(
     Ok(Some((reply, code)))
 }
 
-/// Reaps it, and kills it if need be.
-async fn end(child: &mut Child) -> String {
-    match timeout(EXIT_TIMEOUT, child.wait()).await {
-        Ok(status) => exit::reason(status),
-        Err(_) => {
-            let _ = child.kill().await;
-            "killed, since it did not end by itself".to_owned()
+/// Reaps it, and kills it if it does not end by itself.
+async fn end(child: &mut Child) -> io::Result<ExitStatus> {
+    if let Ok(status) = timeout(EXIT_TIMEOUT, child.wait()).await {
+        return status;
+    }
+    let _ = child.kill().await;
+    child.wait().await
+}
+
+/// The limit that ended it, if one did.
+fn passed(status: ExitStatus) -> Option<String> {
+    match exit::ended_by(status)? {
+        "SIGXCPU" => {
+            let cpu = humantime::format_duration(CPU_LIMIT);
+            Some(format!("that takes more than {cpu} of CPU time, the most that compiling may take"))
+        }
+        // What finds no memory, or no more stack, aborts.
+        "SIGABRT" | "SIGSEGV" | "SIGBUS" => {
+            let memory = ByteSize(MEMORY_LIMIT).display().iec();
+            Some(format!(
+                "that takes more than {memory} of memory, the most that compiling may take, or too much stack"
+            ))
+        }
+        "SIGKILL" => Some("its compiler was killed, as the system does when memory runs out".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn limits_as_a_table() {
+        for (raw, expected) in [
+            (24, Some("more than 2m of CPU time")),
+            (6, Some("more than 2.0 GiB of memory, the most that")),
+            (11 | 0x80, Some("too much stack")),
+            (9, Some("when memory runs out")),
+            (15, None),
+            (1 << 8, None),
+            (0, None),
+        ] {
+            let said = passed(ExitStatus::from_raw(raw));
+            assert_eq!(said.is_some(), expected.is_some(), "{raw}: {said:?}");
+            assert!(said.is_none_or(|said| said.contains(expected.unwrap_or_default())), "{raw}");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::os_pid::OsPid;
 use crate::{
     cluster::Role,
     ipc::{
@@ -49,12 +50,13 @@ pub(crate) struct Who {
     role: String,
     slot: u32,
     pid: u64,
-    os_pid: Option<u32>,
+    /// As soon as it has one.
+    os_pid: OsPid,
     generation: u64,
 }
 
 impl Who {
-    pub(crate) fn new(boot: &Boot, os_pid: Option<u32>) -> Self {
+    pub(crate) fn new(boot: &Boot, os_pid: OsPid) -> Self {
         let (app, process) = (&boot.app, &boot.process);
         Self {
             app: app.name.clone(),
@@ -150,13 +152,15 @@ pub(super) fn without_colour(line: &str) -> String {
 #[cfg(test)]
 impl Who {
     pub(crate) fn nobody() -> Self {
+        let os_pid = OsPid::default();
+        os_pid.set(Some(42));
         Self {
             app: "cache".to_owned(),
             version: "1".to_owned(),
             role: "worker".to_owned(),
             slot: 1,
             pid: 7,
-            os_pid: Some(42),
+            os_pid,
             generation: 3,
         }
     }

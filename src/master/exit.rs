@@ -30,10 +30,16 @@ pub(crate) fn reason(status: io::Result<ExitStatus>) -> String {
         return format!("exit code {code}");
     }
     let signal = status.signal().unwrap_or_default();
-    match SIGNALS.iter().find(|(number, _)| *number == signal) {
-        Some((_, name)) => format!("signal {signal} ({name})"),
+    match ended_by(status) {
+        Some(name) => format!("signal {signal} ({name})"),
         None => format!("signal {signal}"),
     }
+}
+
+/// The name of the signal that ended it, where it is one of those.
+pub(crate) fn ended_by(status: ExitStatus) -> Option<&'static str> {
+    let signal = status.signal()?;
+    SIGNALS.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name)
 }
 
 #[cfg(test)]

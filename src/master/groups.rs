@@ -17,6 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::os_pid::OsPid;
 use crate::{
     ipc::message::Boot,
     manifest::show_size,
@@ -105,13 +106,13 @@ impl Capped {
 /// be made is told in the log: the child has its own cap too.
 ///
 /// On a thread of its own, since the kernel takes 10 to 80 ms to move a process, and now and then more.
-pub(super) fn put(boot: &Boot, os_pid: Option<u32>) -> impl Future<Output = Option<Capped>> + Send + use<> {
+pub(super) fn put(boot: &Boot, os_pid: OsPid) -> impl Future<Output = Option<Capped>> + Send + use<> {
     let tree = TREE.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
     let (app, pid) = (boot.app.name.clone(), boot.process.pid);
     let name = format!("{app}-{}-{pid}", boot.process.role);
     let bytes = boot.app.process_memory(boot.process.role, machine_memory());
     async move {
-        let (tree, os_pid) = (tree?, os_pid?);
+        let (tree, os_pid) = (tree?, os_pid.get()?);
         let putting = spawn_blocking(move || {
             let group = tree.group(&name, bytes)?;
             group.add(os_pid)?;

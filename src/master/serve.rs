@@ -1,12 +1,14 @@
 //! The master's life as a service: what is deployed in its home, from one start to the next. `hatchery
 //! start` calls it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
+use futures::future::join_all;
+use http_body_util::BodyExt as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 
 use super::{
@@ -15,6 +17,8 @@ use super::{
     apps::{Apps, Ended},
     crash,
     deploy::{Action, Deployer, Job},
+    groups,
+    manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
 };
@@ -42,34 +46,68 @@ pub enum Lifetime {
     Background,
 }
 
+/// What a master needs to be a service.
+#[derive(Debug)]
+pub struct Service {
+    /// Where its state is.
+    pub home: Home,
+    /// The home's.
+    pub lock: Lock,
+    /// How it lives.
+    pub lifetime: Lifetime,
+    /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl Lifetime {
+    /// In the background, whoever may have been waiting has had its answer.
+    async fn tell(self, news: News) {
+        if self == Self::Foreground {
+            tell(news).await;
+        }
+    }
+}
+
 /// Serves what is deployed in this home, and what will be. Prints `ready app=NAME addr=HOST:PORT` on
-/// stdout for each app that is back.
+/// stdout for each app that is back. In the foreground it tells systemd how it is.
 ///
 /// To be called in a current-thread Tokio runtime, on the main thread.
 ///
 /// # Errors
-/// The admin socket can't be had, or the home can't be read.
-pub async fn serve(home: Home, lock: Lock, lifetime: Lifetime) -> anyhow::Result<()> {
+/// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
+pub async fn serve(service: Service) -> anyhow::Result<()> {
+    let Service { home, lock, lifetime, cgroup } = service;
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    // Until the last child is gone.
+    let groups = groups::open(cgroup.as_deref()).await?;
     let socket = Socket::bind(&home)?;
     let (apps, ended) = Apps::new(open_files(), USUAL_APPS);
     crash::keep_in(home.folder());
     let deployer = Deployer::new(home.clone(), apps.clone());
     tracing::info!(home = %home.folder().display(), "started");
+    let (restored_to, restored) = oneshot::channel();
     let restoring = async {
         deployer.restore().await?;
-        if lifetime == Lifetime::Background {
-            println!("{SERVING}");
-            daemon::close_stdout().context("cannot close stdout")?;
+        match lifetime {
+            Lifetime::Background => {
+                println!("{SERVING}");
+                daemon::close_stdout().context("cannot close stdout")?;
+            }
+            Lifetime::Foreground => lifetime.tell(News::Ready).await,
         }
+        let _ = restored_to.send(());
         std::future::pending().await
     };
     let reloading = async {
+        // Before that there is nothing to reload, and nobody may hear that all is ready.
+        let _ = restored.await;
         while hangups.recv().await.is_some() {
+            lifetime.tell(News::Reloading).await;
             reload_all(&deployer).await;
+            lifetime.tell(News::Ready).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let rotating = async {
         loop {
@@ -80,12 +118,14 @@ pub async fn serve(home: Home, lock: Lock, lifetime: Lifetime) -> anyhow::Result
         }
     };
     let result = tokio::select! {
-        () = supervise(&apps, ended, &mut signals, &deployer) => Ok(()),
+        () = supervise(&apps, ended, &mut signals, &deployer, lifetime) => Ok(()),
         result = restoring => result,
         () = socket.run(deployer.clone()) => Ok(()),
         () = reloading => Ok(()),
         () = rotating => Ok(()),
     };
+    // Who takes the lock next may have the groups as well.
+    drop(groups);
     drop(lock);
     result
 }
@@ -96,6 +136,7 @@ async fn supervise(
     mut ended: mpsc::UnboundedReceiver<Ended>,
     signals: &mut Signals,
     deployer: &Deployer,
+    lifetime: Lifetime,
 ) {
     while !(apps.are_ending() && apps.are_gone()) {
         tokio::select! {
@@ -104,18 +145,28 @@ async fn supervise(
                 // Who started it says so.
                 Err(error) => tracing::debug!(app, "has ended: {error:#}"),
             },
-            wanted = signals.next() => end(apps, wanted),
-            () = deployer.stopped() => end(apps, Demand::Stop),
+            wanted = signals.next() => {
+                end(apps, wanted);
+                lifetime.tell(News::Stopping).await;
+            }
+            () = deployer.stopped() => {
+                end(apps, Demand::Stop);
+                lifetime.tell(News::Stopping).await;
+            }
         }
     }
 }
 
-/// SIGHUP: new processes for all.
+/// SIGHUP: new processes for all. Returns when each has them, or has failed, which is in the log.
 async fn reload_all(deployer: &Deployer) {
+    let mut ends = vec![];
     for app in deployer.status().await.apps {
         let job = Job { app: app.name, uid: user::effective(), action: Action::Reload };
-        if let Err(error) = deployer.begin(job, Events::none()) {
-            tracing::warn!("{error:#}");
+        let (say, events) = Events::new();
+        match deployer.begin(job, say) {
+            Ok(()) => ends.push(events.collect()),
+            Err(error) => tracing::warn!("{error:#}"),
         }
     }
+    join_all(ends).await;
 }

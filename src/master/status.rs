@@ -32,6 +32,14 @@ pub struct AppStatus {
     pub generations: Vec<GenerationStatus>,
 }
 
+impl AppStatus {
+    /// All of its processes.
+    pub(super) fn processes_mut(&mut self) -> impl Iterator<Item = &mut ProcessStatus> {
+        let slots = self.generations.iter_mut().flat_map(|generation| &mut generation.slots);
+        slots.flat_map(|slot| slot.process.iter_mut().chain(&mut slot.others))
+    }
+}
+
 /// One deployed version of an app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerationStatus {

@@ -16,6 +16,7 @@ use tokio::{
 
 use super::exit;
 use crate::{
+    admin::MAX_ARCHIVE,
     ipc::{
         link,
         store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
@@ -33,8 +34,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
 
-/// The most bytes of an archive: no bundle is larger unpacked.
-const MAX_ARCHIVE: u64 = 1 << 30;
+/// The longest that an archive may take to come.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Asks, without an archive.
 ///
@@ -54,7 +55,10 @@ pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer
     let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
     let (stream, child) = start(home, What::Add, Some(receiver)).await?;
     point::reach("add-begun");
-    upload(sender, archive).await?;
+    let Ok(uploaded) = timeout(UPLOAD_TIMEOUT, upload(sender, archive)).await else {
+        bail!("the archive did not come within {}", humantime::format_duration(UPLOAD_TIMEOUT));
+    };
+    uploaded?;
     point::reach("add-uploaded");
     finish(stream, child).await
 }
@@ -69,6 +73,7 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
         args: super::arguments::of("storekeeper"),
         fds: fds.into_iter().filter_map(|(fd, number)| Some((fd?, number))).collect(),
     })
+    .await
     .context("cannot start a storekeeper")?;
     // One that ended at once is found by what it does not answer.
     let _ = stream.write_all(&request).await;
@@ -76,9 +81,10 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     Ok((stream, child))
 }
 
-/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why.
-async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
-    let mut sum = 0;
+/// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why; the rest is
+/// taken from the client all the same, which otherwise would not get to read the answer.
+async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
+    let (mut to, mut sum) = (Some(to), 0);
     loop {
         let Ok(frame) = timeout(UPLOAD_PAUSE, archive.frame()).await else {
             bail!("the archive stopped coming for {}", humantime::format_duration(UPLOAD_PAUSE));
@@ -93,8 +99,10 @@ async fn upload(mut to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<(
         if sum > MAX_ARCHIVE {
             bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
         }
-        if to.write_all(data).await.is_err() {
-            return Ok(());
+        if let Some(pipe) = &mut to
+            && pipe.write_all(data).await.is_err()
+        {
+            to = None;
         }
     }
 }

@@ -80,12 +80,43 @@ impl Witness {
 
     /// The last lines that it logged, what its guest printed among them. Also when it is gone.
     pub(super) fn last_lines(&self) -> Vec<String> {
-        let lines = self.left().lines;
-        let skip = lines.len().saturating_sub(LAST_LINES);
-        lines.iter().skip(skip).map(|line| crash::without_colour(line)).collect()
+        last_of(&self.left().lines)
     }
 
     fn left(&self) -> Contents {
         blackbox::read(&self.blackbox).unwrap_or_default()
+    }
+}
+
+/// Without the frames of backtraces, which are in the crash report, and would leave no room for what the
+/// guest said before.
+fn last_of(lines: &[String]) -> Vec<String> {
+    let plain: Vec<String> = lines.iter().map(|line| crash::without_colour(line)).collect();
+    let mut last: Vec<String> =
+        plain.into_iter().rev().filter(|line| !is_frame(line)).take(LAST_LINES).collect();
+    last.reverse();
+    last
+}
+
+/// `  3:  0x20f5c - <unknown>!trap`
+fn is_frame(line: &str) -> bool {
+    line.trim_start().split_once(':').is_some_and(|(number, at)| {
+        !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+            && at.trim_start().starts_with("0x")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_leave_room_for_words() {
+        let mut lines = vec!["earlier".to_owned(), "last words".to_owned(), "it trapped".to_owned()];
+        lines.extend((0..9).map(|number| format!("   {number}:  0x53b6e - <unknown>!abort")));
+        assert_eq!(last_of(&lines), ["earlier", "last words", "it trapped"]);
+        let lines: Vec<_> = (0..9).map(|number| format!("{number}: it is no frame")).collect();
+        assert_eq!(last_of(&lines), lines[4..]);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
 
+use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
-use super::{digest::Hasher, error::OciError, manifest::Artifact, progress::Progress, registry::Registry};
+use super::{error::OciError, manifest::Artifact, progress::Progress, registry::Registry};
+use crate::digest::Digest;
 
 /// Fetches a layer. What was at `file` is replaced when all of the layer is there and right.
 pub(super) async fn fetch(
@@ -35,7 +37,7 @@ pub(super) async fn fetch(
         .tempfile_in(folder)
         .map_err(failed("write"))?;
     let mut out = tokio::fs::File::from_std(temporary.reopen().map_err(failed("write"))?);
-    let (mut hasher, mut came) = (Hasher::default(), 0);
+    let (mut hasher, mut came) = (Sha256::new(), 0);
     progress.begin(size);
     while let Some(chunk) = registry.chunk(&mut response).await? {
         came += chunk.len() as u64;
@@ -50,7 +52,7 @@ pub(super) async fn fetch(
     if came != size {
         return Err(OciError::WrongSize { what, expected: size, actual: came });
     }
-    let actual = hasher.finish();
+    let actual = Digest::from(hasher);
     if actual != digest {
         return Err(OciError::WrongDigest { what, expected: digest, actual });
     }

@@ -4,7 +4,8 @@ use std::{error::Error, io, path::PathBuf, time::Duration};
 
 use reqwest::StatusCode;
 
-use super::{digest::Digest, limits, manifest::Unusable, registry::Access};
+use super::{limits, manifest::Unusable, registry::Access};
+use crate::digest::Digest;
 
 /// Why something could not be pushed or pulled.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, limits};
+use super::limits;
+use crate::digest::{Digest, InvalidDigest};
 
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -78,7 +79,7 @@ pub(super) enum Unusable {
     #[error("its layer has {0} bytes, and {max} are the most", max = limits::LAYER)]
     TooLarge(u64),
     #[error(transparent)]
-    Digest(#[from] super::digest::InvalidDigest),
+    Digest(#[from] InvalidDigest),
 }
 
 #[derive(Deserialize)]

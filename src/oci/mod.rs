@@ -16,7 +16,6 @@
 mod blob;
 mod challenge;
 mod credentials;
-mod digest;
 mod error;
 pub mod limits;
 mod manifest;
@@ -27,7 +26,6 @@ mod reference;
 mod registry;
 mod upload;
 
-pub use digest::{Digest, InvalidDigest};
 pub use error::OciError;
 pub use manifest::Kind;
 pub use progress::{Progress, Quiet};

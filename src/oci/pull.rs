@@ -7,13 +7,13 @@ use tokio::time::timeout;
 
 use super::{
     blob,
-    digest::Digest,
     error::OciError,
     limits,
     manifest::{self, Kind},
     reference::Reference,
     registry::{Access, Options, Registry},
 };
+use crate::digest::Digest;
 
 /// Where what is pulled goes.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use reqwest::StatusCode;
+use sha2::{Digest as _, Sha256};
 use tokio::{fs::File, io::AsyncReadExt as _, time::timeout};
 
 use super::{
-    digest::{Digest, Hasher},
     error::OciError,
     limits,
     manifest::{self, EMPTY, MANIFEST_TYPE},
@@ -14,6 +14,7 @@ use super::{
     registry::{Access, Options, Registry},
     upload::{Upload, exists, upload},
 };
+use crate::digest::Digest;
 
 /// What the archives begin with: Zstandard's magic number.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -75,7 +76,7 @@ async fn examine(path: &Path) -> Result<(Digest, u64), OciError> {
     if file.metadata().await.map_err(failed)?.len() > limits::LAYER {
         return Err(too_large());
     }
-    let (mut hasher, mut size) = (Hasher::default(), 0);
+    let (mut hasher, mut size) = (Sha256::new(), 0);
     let mut first: Vec<u8> = Vec::with_capacity(MAGIC.len());
     let mut chunk = Vec::with_capacity(limits::CHUNK);
     loop {
@@ -98,5 +99,5 @@ async fn examine(path: &Path) -> Result<(Digest, u64), OciError> {
     if first != MAGIC {
         return Err(OciError::NotABundle { path: path.to_owned() });
     }
-    Ok((hasher.finish(), size))
+    Ok((Digest::from(hasher), size))
 }

@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::digest::{Digest, InvalidDigest};
+use crate::digest::{Digest, InvalidDigest};
 
 const SCHEME: &str = "oci://";
 

@@ -9,7 +9,8 @@ use futures::stream;
 use reqwest::{Body, StatusCode};
 use tokio::{fs::File, io::AsyncReadExt as _, sync::watch, time::timeout};
 
-use super::{digest::Digest, error::OciError, limits, progress::Progress, registry::Registry};
+use super::{error::OciError, limits, progress::Progress, registry::Registry};
+use crate::digest::Digest;
 
 /// What is uploaded.
 pub(super) struct Upload {

@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::bundle::{self, Digest, SignError};
+use crate::{
+    bundle::{self, SignError},
+    digest::Digest,
+};
 
 /// Why the store can't do what it is asked for.
 #[derive(Debug, thiserror::Error)]

@@ -37,7 +37,7 @@ pub use prune::Pruned;
 pub use stored::Stored;
 pub use verify::{Damage, Progress};
 
-use crate::bundle::Digest;
+use crate::digest::Digest;
 
 /// The fewest hex digits that name a bundle.
 pub const MIN_PREFIX: usize = 4;
@@ -68,6 +68,12 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// The store of a home in which somebody has it open. Makes and removes nothing.
+    #[must_use]
+    pub fn of(home: &Path) -> Self {
+        Self { folder: home.join("store") }
     }
 
     /// The bundle of this digest: `sha256:` and 64 hex digits, or the first of them, at least

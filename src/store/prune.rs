@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _};
 
 use super::{Error, Store};
-use crate::{bundle::Digest, sys::sync};
+use crate::{digest::Digest, sys::sync};
 
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -9,7 +9,8 @@ use std::{
 
 use super::{Error, is_missing};
 use crate::{
-    bundle::{self, Digest, Index, Limits, SignError, Signer, Trust},
+    bundle::{self, Index, Limits, SignError, Signer, Trust},
+    digest::Digest,
     manifest::{self, App, ManifestError},
 };
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Error, Store, Stored};
-use crate::bundle::{Digest, Hashing};
+use crate::digest::{Digest, Hashing};
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

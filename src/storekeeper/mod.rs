@@ -13,12 +13,15 @@ use std::{
 use anyhow::Context as _;
 
 use crate::{
-    bundle::{Digest, Limits, Signer, Trust},
+    bundle::{Limits, Signer, Trust},
+    digest::Digest,
     home::{Home, Settings},
-    ipc::store::{Answer, Bundle, MAX_REPLY, MAX_REQUEST, StoreReply, StoreRequest, TrustBy, What},
+    ipc::store::{
+        Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
+    },
     manifest::{App, Component},
     store::{Store, Stored},
-    sys::{inherit, limits, name, parent, point},
+    sys::{inherit, limits, name, parent, point, priority},
 };
 
 /// The most private memory that it may take, in bytes: far more than it does.
@@ -33,6 +36,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
         .context("`hatchery storekeeper` is started by the master, not by hand")?;
     parent::die_with_parent(master)?;
     name::set("hatchery-store")?;
+    priority::give_way().context("cannot give way to other processes")?;
     limits::cap_data(MEMORY).context("cannot cap this process's memory")?;
     // It has nothing else to do, so it waits.
     let mut stream = UnixStream::from(control);
@@ -91,7 +95,7 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
                 format!("{of}{}: {}", damage.path.display(), damage.what)
             };
             let damaged = damaged.iter().map(line).collect();
-            Ok(Answer::Verified { bundles: bundles.len(), files, damaged })
+            Ok(Answer::Verified(Verified { bundles: bundles.len(), files, damaged }))
         }
     }
 }
@@ -163,5 +167,5 @@ fn prune(home: &Home, store: &Store, keep: &[String]) -> anyhow::Result<Answer> 
             compiled += 1;
         }
     }
-    Ok(Answer::Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes })
+    Ok(Answer::Pruned(Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes }))
 }

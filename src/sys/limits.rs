@@ -1,6 +1,6 @@
 //! Resource limits: the master's, which its children inherit, and a child's own.
 
-use std::{fs, io};
+use std::{fs, io, time::Duration};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -27,6 +27,16 @@ pub fn raise_nofile() -> io::Result<u64> {
 /// The system's own.
 pub fn cap_data(bytes: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?)
+}
+
+/// Caps the CPU time of this process, in whole seconds, all its threads together: past it the system
+/// ends the process by SIGXCPU.
+///
+/// # Errors
+/// The system's own.
+pub fn cap_cpu(time: Duration) -> io::Result<()> {
+    // The hard limit is later: at that one it is SIGKILL, which does not say why.
+    Ok(setrlimit(Resource::RLIMIT_CPU, time.as_secs(), time.as_secs() + 1)?)
 }
 
 /// What [`cap_data`] has set, in bytes.
@@ -57,7 +67,9 @@ pub fn page() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{os::unix::process::ExitStatusExt as _, process::Command};
+
+    use nix::sys::signal::Signal;
 
     use super::*;
 
@@ -73,6 +85,24 @@ mod tests {
             let mut much: Vec<u8> = Vec::new();
             println!("refused {}", much.try_reserve_exact(TAKES).is_err());
         }
+    }
+
+    #[test]
+    #[ignore = "what a child does"]
+    fn computes_for_ever() {
+        if std::env::var_os("HATCHERY_TEST_CAP").is_some() {
+            cap_cpu(Duration::from_secs(1)).unwrap();
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    #[test]
+    fn past_the_cpu_time_it_ends() {
+        let test = ["sys::limits::tests::computes_for_ever", "--exact", "--ignored", "--nocapture"];
+        let child = Command::new("/proc/self/exe").args(test).env("HATCHERY_TEST_CAP", "1").output().unwrap();
+        assert_eq!(child.status.signal(), Some(Signal::SIGXCPU as i32), "{child:?}");
     }
 
     #[test]

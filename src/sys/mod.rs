@@ -17,6 +17,7 @@ pub mod name;
 pub mod native;
 pub mod parent;
 pub mod point;
+pub mod priority;
 mod recv_fds;
 pub mod shared;
 pub mod spawn;

@@ -16,8 +16,8 @@ pub const EXIT_ORPHAN: i32 = 110;
 /// Has the kernel SIGKILL this process when its parent ends. Where the parent, whose OS pid is
 /// given, ended before that took hold, exits with [`EXIT_ORPHAN`].
 ///
-/// The kernel counts the end of the parent's *thread* that spawned this process, so the master
-/// spawns on its main thread only.
+/// The kernel counts the end of the parent's *thread* that spawned this process, so the master has one
+/// that lives as long as itself ([`super::spawn`]).
 ///
 /// # Errors
 /// The system's own.

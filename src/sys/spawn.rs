@@ -1,6 +1,8 @@
 //! Starting a child: this same binary again, with an explicit list of fds and little else.
 //!
-//! The master calls it for every process of a cluster, on its main thread ([`super::parent`]).
+//! The master calls it for every process of a cluster. A thread does it that lives as long as the master:
+//! the kernel takes the end of the thread that starts a child for the end of its parent
+//! ([`super::parent`]), and a loop must not wait the milliseconds until a child has begun to run.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -10,10 +12,12 @@ use std::{
         unix::process::CommandExt,
     },
     process::{Command, Stdio},
+    sync::{LazyLock, mpsc},
+    thread,
 };
 
 use command_fds::{CommandFdExt, FdMapping};
-use tokio::process::Child;
+use tokio::{process::Child, runtime::Handle, sync::oneshot};
 
 /// Variables of the master's environment that a child keeps, beside those with [`ENV_PREFIX`]. A
 /// guest sees none of them, only what its manifest says.
@@ -43,7 +47,39 @@ pub struct Spawn {
 ///
 /// # Errors
 /// The system's own; two fds under one number.
-pub fn spawn(spawn: Spawn) -> io::Result<Child> {
+pub async fn spawn(spawn: Spawn) -> io::Result<Child> {
+    let (reply, started) = oneshot::channel();
+    let order = Order { spawn, runtime: Handle::current(), reply };
+    let gone = || io::Error::other("the thread that starts processes is gone");
+    SPAWNER.send(order).map_err(|_| gone())?;
+    started.await.map_err(|_| gone())?
+}
+
+/// What the thread is told.
+struct Order {
+    spawn: Spawn,
+    /// Which is to reap the child.
+    runtime: Handle,
+    reply: oneshot::Sender<io::Result<Child>>,
+}
+
+/// The thread. The orders that wait are bounded by the processes that there may be.
+static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
+    let (orders, taken) = mpsc::channel::<Order>();
+    thread::Builder::new()
+        .name("spawner".to_owned())
+        .spawn(move || {
+            for Order { spawn, runtime, reply } in taken {
+                let _entered = runtime.enter();
+                // Nobody waits any more: the child is dropped, and so killed.
+                let _ = reply.send(start(spawn));
+            }
+        })
+        .expect("a process that can't start one thread can't run at all");
+    orders
+});
+
+fn start(spawn: Spawn) -> io::Result<Child> {
     let Spawn { title, args, fds } = spawn;
     let _plugs = plug(&fds)?;
     let fds = fds.into_iter().map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd }).collect();
@@ -107,13 +143,14 @@ mod tests {
     /// Far more than any of these takes.
     const DEADLINE: Duration = Duration::from_secs(20);
 
-    fn child(test: &str, control: UnixStream) -> Child {
+    async fn child(test: &str, control: UnixStream) -> Child {
         let null = fs::File::open("/dev/null").unwrap();
         spawn(Spawn {
             title: "hatchery: test".to_owned(),
             args: [&format!("sys::spawn::tests::{test}"), "--exact", "--ignored"].map(Into::into).to_vec(),
             fds: vec![(control.into(), CONTROL_FD), (null.into(), HANDOFF_FD)],
         })
+        .await
         .unwrap()
     }
 
@@ -182,7 +219,7 @@ mod tests {
     fn is_a_parent() {
         let Some(control) = control() else { return };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { child("dies_with_its_parent", control).wait().await }).unwrap();
+        runtime.block_on(async { child("dies_with_its_parent", control).await.wait().await }).unwrap();
     }
 
     /// Says that it is there and waits for ever.
@@ -193,7 +230,7 @@ mod tests {
         die_with_parent(unistd::getppid().as_raw()).unwrap();
         control.write_all(b"x").unwrap();
         loop {
-            std::thread::park();
+            thread::park();
         }
     }
 
@@ -207,7 +244,7 @@ mod tests {
     async fn a_child_gets_what_is_listed_and_nothing_else() {
         let _ours_only = tempfile::tempfile().unwrap();
         let (mut ours, theirs) = stream();
-        let mut child = child("reports", theirs);
+        let mut child = child("reports", theirs).await;
         let mut report = String::new();
         ours.read_to_string(&mut report).unwrap();
         assert!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().success());
@@ -225,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_child_is_killed() {
         let (mut ours, theirs) = stream();
-        let child = child("dies_with_its_parent", theirs);
+        let child = child("dies_with_its_parent", theirs).await;
         ours.read_exact(&mut [0]).unwrap();
         drop(child);
         assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
@@ -234,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn a_childs_child_dies_with_it() {
         let (mut ours, theirs) = stream();
-        let mut child = child("is_a_parent", theirs);
+        let mut child = child("is_a_parent", theirs).await;
         ours.read_exact(&mut [0]).unwrap();
         child.kill().await.unwrap();
         assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
@@ -243,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn a_late_child_ends_itself() {
         let (_ours, theirs) = stream();
-        let mut child = child("is_an_orphan", theirs);
+        let mut child = child("is_an_orphan", theirs).await;
         let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(EXIT_ORPHAN));
     }
@@ -260,7 +297,7 @@ mod tests {
     async fn two_fds_under_one_number_are_refused() {
         let null = || OwnedFd::from(fs::File::open("/dev/null").unwrap());
         let fds = vec![(null(), 3), (null(), 3)];
-        let error = spawn(Spawn { title: String::new(), args: Vec::new(), fds }).unwrap_err();
+        let error = spawn(Spawn { title: String::new(), args: Vec::new(), fds }).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

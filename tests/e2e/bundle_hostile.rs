@@ -14,7 +14,7 @@ use tar::{EntryType, Header};
 use crate::support::Guest;
 
 /// The most resident memory of the process that reads an archive.
-const MEMORY: u64 = 64 << 20;
+pub(super) const MEMORY: u64 = 64 << 20;
 
 /// Set for the child that measures: the folder with the archives.
 const ARCHIVES: &str = "HATCHERY_TEST_ARCHIVES";
@@ -30,7 +30,7 @@ struct Hostile {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    hatchery::bundle::Digest::of(bytes).hex()
+    hatchery::digest::Digest::of(bytes).hex()
 }
 
 /// A header as `hatchery pack` writes it; any name fits that has at most 100 bytes.
@@ -144,7 +144,7 @@ fn named(name: &[u8]) -> Vec<u8> {
 }
 
 /// Archives and what is said about them.
-fn table() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+pub(super) fn table() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = Hostile::with("x", b"x");
     let long = good.archive();
     let mut wrong = Hostile::with("x", b"x");
@@ -222,7 +222,7 @@ fn table() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 /// Archives that are large when unpacked, and what is said about them. Made on disk.
-fn large(folder: &Path) -> Vec<(PathBuf, &'static str)> {
+pub(super) fn large(folder: &Path) -> Vec<(PathBuf, &'static str)> {
     let mut found = Vec::new();
     let mut put = |name: &str, start: &[u8], zeros: u64, expected| {
         let file = folder.join(name);
@@ -263,7 +263,7 @@ fn large(folder: &Path) -> Vec<(PathBuf, &'static str)> {
 }
 
 /// Every file and folder below, links not followed.
-fn picture(folder: &Path) -> Vec<(PathBuf, u64)> {
+pub(super) fn picture(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = Vec::new();
     let mut left = vec![folder.to_owned()];
     while let Some(folder) = left.pop() {

@@ -11,7 +11,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::support::{App, Cluster, DEADLINE, Guest, eventually, gone, hatchery, try_get};
+use crate::support::{App, Cluster, DEADLINE, Guest, Service, eventually, gone, hatchery, try_get};
 
 /// Where the kernel's groups usually are: version 1, and version 2.
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
@@ -179,4 +179,27 @@ async fn instances_of_requests_share_one_bound() {
     // Its pool has no more room, though nobody is in it: the next process takes over.
     cluster.log.wait_for("has no more room for instances (`process-memory`)").await;
     eventually("as much as at first", async || grow().await == Some(alone)).await;
+}
+
+#[tokio::test]
+async fn a_service_has_groups_too() {
+    let Some(own) = Own::make() else { return };
+    let service = Service::new();
+    let app = service.write(&App::probe(Guest::ProbeP3, 2));
+    service.ok(&["start", &app, "--cgroup", own.path()]).await;
+    let first = own.groups();
+    assert_eq!(first.len(), 2, "{first:?}");
+    service.ok(&["reload", "probe"]).await;
+    eventually("those of the new ones alone", async || {
+        let now = own.groups();
+        now.len() == 2 && now.iter().all(|group| !first.contains(group))
+    })
+    .await;
+    service.ok(&["restart", "--cgroup", own.path()]).await;
+    assert_eq!(own.groups().len(), 2);
+    service.ok(&["stop"]).await;
+    assert_eq!(own.groups(), [""; 0]);
+    let error = service.fails(&["start", "--cgroup", "/nowhere/at/all"]).await;
+    assert!(error.contains("cannot use the cgroup /nowhere/at/all (--cgroup)"), "{error}");
+    assert_eq!(service.processes(), []);
 }

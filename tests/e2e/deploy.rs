@@ -15,7 +15,7 @@ const CONNECTIONS: usize = 64;
 
 /// How many deploys in a row.
 fn deploys() -> u64 {
-    std::env::var("HATCHERY_E2E_DEPLOYS").map_or(16, |n| n.parse().expect("a number"))
+    std::env::var("HATCHERY_E2E_DEPLOYS").map_or(20, |n| n.parse().expect("a number"))
 }
 
 /// Two versions on one address, which differ in what `/env` says.
@@ -32,16 +32,32 @@ async fn colour(addr: std::net::SocketAddr) -> String {
     reply.json::<Value>()["COLOUR"].as_str().unwrap().to_owned()
 }
 
+/// Both were deployed, the second last.
+struct Versions {
+    service: Service,
+    addr: std::net::SocketAddr,
+    /// Their folders.
+    one: String,
+    two: String,
+}
+
+impl Versions {
+    async fn deployed() -> Self {
+        let service = Service::new();
+        let first = service.write(&version(1, "127.0.0.1:0"));
+        service.start(&[&first]).await;
+        let addr = service.addr_of("probe").await;
+        let folder = |number: u32| service.write_to(&number.to_string(), &version(number, &addr.to_string()));
+        let (one, two) = (folder(1), folder(2));
+        service.ok(&["deploy", &one]).await;
+        service.ok(&["deploy", &two]).await;
+        Self { service, addr, one, two }
+    }
+}
+
 #[tokio::test]
 async fn under_load_no_request_is_lost() {
-    let service = Service::new();
-    let first = service.write(&version(1, "127.0.0.1:0"));
-    service.start(&[&first]).await;
-    let addr = service.addr_of("probe").await;
-    let [one, two] =
-        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
-    service.ok(&["deploy", &one]).await;
-    service.ok(&["deploy", &two]).await;
+    let Versions { service, addr, one, two } = Versions::deployed().await;
     service.ok(&["store", "prune", "--keep", "1"]).await;
     let master = service.master().unwrap();
     let (processes, fds, stored) = (service.processes().len(), master.fds(), service.stored());
@@ -83,14 +99,7 @@ async fn watch(addr: std::net::SocketAddr, seen: Arc<Mutex<BTreeSet<String>>>) {
 
 #[tokio::test]
 async fn back_and_forth() {
-    let service = Service::new();
-    let first = service.write(&version(1, "127.0.0.1:0"));
-    service.start(&[&first]).await;
-    let addr = service.addr_of("probe").await;
-    let [one, two] =
-        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, &addr.to_string())));
-    service.ok(&["deploy", &one]).await;
-    service.ok(&["deploy", &two]).await;
+    let Versions { service, addr, one, .. } = Versions::deployed().await;
     assert_eq!(colour(addr).await, "2");
     service.ok(&["rollback", "probe"]).await;
     assert_eq!(colour(addr).await, "1");
@@ -143,4 +152,38 @@ async fn damage_is_found() {
     std::fs::write(&blob, "damaged").unwrap();
     let error = service.fails(&["store", "verify"]).await;
     assert!(error.contains(&*blob.file_name().unwrap().to_string_lossy()), "{error}");
+}
+
+/// What a bundle changes against what is deployed, where something is.
+#[tokio::test]
+async fn what_a_bundle_changes_is_shown() {
+    let service = Service::new();
+    let [one, two] =
+        [1, 2].map(|number| service.write_to(&number.to_string(), &version(number, "127.0.0.1:0")));
+    let file = service.folder().join("two.hatchery").display().to_string();
+    service.ok(&["pack", &two, "-o", &file]).await;
+    let changes = async |more: &[&str]| -> Value {
+        let shown = service.ok(&[&["inspect", &file, "--json"], more].concat()).await;
+        serde_json::from_str::<Value>(&shown).unwrap()["changes"].clone()
+    };
+    // Without a service, without the app, and where it was taken away, there is nothing to compare with.
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.start(&[]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.ok(&["deploy", &one]).await;
+    let deployed = changes(&[]).await;
+    assert_eq!(deployed, changes(&["--against", &one]).await);
+    let keys: Vec<_> = deployed.as_array().unwrap().iter().map(|change| &change["what"]).collect();
+    assert_eq!(keys, ["version", "worker.environment.COLOUR", "file hatchery.toml"]);
+    let shown = service.ok(&["inspect", &file]).await;
+    assert!(shown.contains(", which is deployed\n  ~ version: 0.1.0 -> 0.2.0\n"), "{shown}");
+    let elsewhere = service.folder().join("elsewhere");
+    assert_eq!(changes(&["--home", elsewhere.to_str().unwrap()]).await, Value::Null);
+    assert!(!elsewhere.exists(), "it made a home");
+    service.ok(&["deploy", &two]).await;
+    assert!(service.ok(&["inspect", &file]).await.ends_with(", which is deployed: none\n"));
+    service.ok(&["undeploy", "probe"]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
+    service.ok(&["stop"]).await;
+    assert_eq!(changes(&[]).await, Value::Null);
 }

@@ -65,9 +65,9 @@ async fn wherever_it_breaks_off_one_version_is_whole() {
             "{point}: {found} serves, and neither {serves} nor {number}"
         );
         if found == number {
-            new += 1
+            new += 1;
         } else {
-            old += 1
+            old += 1;
         }
         serves = found;
         assert!(service.ok(&["store", "verify"]).await.contains("verified"), "{point}");

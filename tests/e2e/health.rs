@@ -77,7 +77,11 @@ async fn what_passes_serves() {
             assert!(fit[1].0 <= served[0].0, "it served before it had passed");
             let begun = cluster.log.timed("checking its health");
             assert!((fit[1].0 - begun[1].0).as_millis() >= 300, "it did not wait for the guest");
-            assert_eq!(get(cluster.addr(), "/self").await.json::<Value>()["generation"], 2);
+            // Workers that accept for themselves hear of it a moment later.
+            eventually("the new one's answers", async || {
+                get(cluster.addr(), "/self").await.json::<Value>()["generation"] == 2
+            })
+            .await;
             load.goes_on(100).await;
             assert_eq!(load.end().await, [""; 0], "{balance}");
         }

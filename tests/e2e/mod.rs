@@ -6,13 +6,15 @@
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
-//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (16).
+//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (20).
 
+mod admin;
 mod balance;
 mod board;
 mod bundle;
 mod bundle_hostile;
 mod cache;
+mod canary;
 mod capabilities;
 mod cgroup;
 mod check;
@@ -20,8 +22,13 @@ mod cli;
 mod crash;
 mod deploy;
 mod deploy_crash;
+mod deploy_full_disk;
+mod deploy_hostile;
+mod deploy_oci;
+mod deploy_refused;
 mod dev;
 mod flat;
+mod foreground;
 mod hang;
 mod health;
 mod hostile;
@@ -43,5 +50,6 @@ mod run_tests;
 mod schedules;
 mod service;
 mod start;
+mod status;
 mod stop;
 mod traps;

@@ -145,29 +145,7 @@ async fn a_component_of_another_tool_is_told_from_a_bundle() {
     let Some(registry) = Registry::start(User::Anybody).await else { return };
     let place = Place::new();
     let wasm = Guest::HelloP3.wasm();
-    // As wkg pushes one: the CNCF's layout.
-    let config = json!({
-        "created": "2026-01-01T00:00:00Z", "author": null, "architecture": "wasm", "os": "wasip2",
-        "layerDigests": [digest(&wasm)],
-        "component": { "exports": ["wasi:http/handler@0.3.0"], "imports": [], "target": null },
-    });
-    let config = config.to_string();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": {
-            "mediaType": "application/vnd.wasm.config.v0+json",
-            "digest": registry.put_blob("hello", config.clone()).await,
-            "size": config.len(),
-        },
-        "layers": [{
-            "mediaType": "application/wasm",
-            "digest": registry.put_blob("hello", wasm.clone()).await,
-            "size": wasm.len(),
-        }],
-        "annotations": { "org.opencontainers.image.version": "1.0.0" },
-    });
-    let digest = registry.put_manifest("hello", "1.0.0", &manifest).await;
+    let digest = registry.put_component("hello", "1.0.0", wasm.clone()).await;
     let pulled = place.done(&["pull", "--plain-http", "--json", &registry.reference("hello:1.0.0")]);
     assert_eq!((&pulled["kind"], &pulled["digest"]), (&json!("component"), &json!(digest)));
     assert_eq!(fs::read(place.path().join("hello-1.0.0.wasm")).unwrap(), wasm);

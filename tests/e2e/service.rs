@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{App, DEADLINE, Guest, Service, eventually, get, gone};
+use crate::support::{App, Guest, Service, eventually, get, gone};
 
 #[tokio::test]
 async fn it_starts_serves_stops_and_comes_back() {
@@ -132,51 +132,4 @@ async fn undeployed_it_is_gone_for_good() {
     let history: serde_json::Value = serde_json::from_str(&history).unwrap();
     assert_eq!(history["history"][1]["action"], "undeploy");
     assert_eq!(history["deployed"], json!(null));
-}
-
-/// The socket is its user's alone, and what it is sent is bounded.
-#[tokio::test]
-async fn the_admin_socket_is_guarded() {
-    use std::{
-        io::{Read as _, Write as _},
-        os::unix::{fs::PermissionsExt as _, net::UnixStream},
-    };
-    let service = Service::new();
-    service.start(&[]).await;
-    let socket = service.home().join("hatchery.sock");
-    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    let say = |request: &[u8]| {
-        let mut stream = UnixStream::connect(&socket).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        // It may be closed before all is written.
-        let _ = stream.write_all(request);
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        answer
-    };
-    let large = format!(
-        "POST /v1/apps/a/deploy HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n{}",
-        " ".repeat(100_000)
-    );
-    for (request, answer) in [
-        (&b"GET /v1/status HTTP/1.1\r\nhost: h\r\n\r\n"[..], "HTTP/1.1 200"),
-        (b"GET /v2/status HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 404"),
-        (b"DELETE /v1/status HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 404"),
-        (b"POST /v1/apps/..%2f/deploy HTTP/1.1\r\nhost: h\r\n\r\n", "HTTP/1.1 400"),
-        (
-            b"POST /v1/apps/a/scale HTTP/1.1\r\nhost: h\r\ncontent-length: 13\r\n\r\n{\"workers\":0}",
-            "HTTP/1.1 400",
-        ),
-        (b"POST /v1/apps/a/scale HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n{", "HTTP/1.1 400"),
-        (large.as_bytes(), "HTTP/1.1 400"),
-        (b"garbage\r\n\r\n", "HTTP/1.1 400"),
-    ] {
-        let said = say(request);
-        assert!(
-            said.starts_with(answer),
-            "{}: {said}",
-            String::from_utf8_lossy(&request[..40.min(request.len())])
-        );
-    }
-    assert_eq!(service.status().await["apps"], json!([]));
 }

@@ -1,4 +1,4 @@
-//! A constant load of keep-alive connections, with every failure counted.
+//! A constant load of keep-alive connections, or of new ones, with every failure counted.
 
 use std::{
     net::SocketAddr,
@@ -15,6 +15,9 @@ use super::{Connection, Version, empty, eventually, request};
 
 /// What every second client pauses between two requests: its connection is idle, mostly.
 const THINKS: Duration = Duration::from_millis(20);
+
+/// Between two visits of one client.
+const VISITS: Duration = Duration::from_millis(5);
 
 /// A client that fails as often as that gives up.
 const MAX_FAILURES: usize = 10;
@@ -39,6 +42,17 @@ impl Load {
             });
         }
         Self { stop, answered, clients }
+    }
+
+    /// So many clients, each with a new connection for every request: what a canary is given a share of.
+    pub(crate) fn of_new_connections(addr: SocketAddr, clients: usize) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut all = JoinSet::new();
+        for _ in 0..clients {
+            let (stop, answered) = (stop.clone(), answered.clone());
+            all.spawn(async move { visitor(addr, &stop, &answered).await });
+        }
+        Self { stop, answered, clients: all }
     }
 
     /// How many requests were answered with 200.
@@ -96,6 +110,28 @@ async fn client(
                 tokio::time::sleep(pause).await;
             }
         }
+    }
+    failures
+}
+
+/// One request to a connection. A response of another status is a failure, and no reason to give up.
+async fn visitor(addr: SocketAddr, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
+    let mut failures = Vec::new();
+    while !stop.load(SeqCst) {
+        let reply = async {
+            let mut connection = Connection::try_open(addr, Version::H1)
+                .await
+                .map_err(|error| format!("connecting: {error}"))?;
+            connection.try_send(request("GET", "/hello", empty())).await.map_err(|error| error.to_string())
+        };
+        match reply.await {
+            Ok(reply) if reply.status == 200 => {
+                answered.fetch_add(1, SeqCst);
+            }
+            Ok(reply) => failures.push(format!("{} {}", reply.status, reply.text())),
+            Err(error) => failures.push(error),
+        }
+        tokio::time::sleep(VISITS).await;
     }
     failures
 }

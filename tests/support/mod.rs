@@ -7,6 +7,7 @@ mod app;
 mod clients;
 mod cluster;
 mod command;
+mod debian;
 mod guest;
 mod http;
 mod latency;
@@ -24,6 +25,7 @@ pub(crate) use app::App;
 pub(crate) use clients::{Clients, Meanwhile};
 pub(crate) use cluster::Cluster;
 pub(crate) use command::{Done, hatchery, hatchery_with};
+pub(crate) use debian::Program;
 pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,

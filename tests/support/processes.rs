@@ -44,9 +44,14 @@ impl OsProcess {
 
     /// The most memory it ever had, in KiB (`VmHWM`).
     pub(crate) fn peak_memory(&self) -> u64 {
-        let status = fs::read_to_string(self.file("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        self.try_peak_memory().unwrap()
+    }
+
+    /// The same, if it is still there.
+    pub(crate) fn try_peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(self.file("status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 
     /// How many files it has open.

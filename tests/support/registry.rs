@@ -1,41 +1,31 @@
 //! A real registry, Debian's `docker-registry`: started on a free port with a folder of its own.
 
 use std::{
-    env, fs,
+    fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::PathBuf,
+    process::{Child, Stdio},
     sync::LazyLock,
 };
 
 use bytes::Bytes;
 use http::header;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::{
+    Program,
     http::{Connection, Reply, Version, empty, full, request},
     lines::Lines,
 };
 
-/// Where the package is unpacked when it is not installed.
-const UNPACKED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/docker-registry");
-
 /// Its name in the log, before the address.
 const LISTENING: &str = "listening on ";
 
-/// The binary, or why there is none.
-static BINARY: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/registry.sh");
-    let done = Command::new(script).arg(UNPACKED).stdin(Stdio::null()).output();
-    let done = done.map_err(|error| format!("tests/support/registry.sh: {error}"))?;
-    if done.status.success() {
-        Ok(PathBuf::from(String::from_utf8_lossy(&done.stdout).trim()))
-    } else {
-        Err(String::from_utf8_lossy(&done.stderr).trim().to_owned())
-    }
-});
+/// Its program.
+static PROGRAM: LazyLock<Option<Program>> =
+    LazyLock::new(|| Program::find("docker-registry", &["docker-registry"]));
 
 /// Who may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,14 +55,7 @@ impl Registry {
     /// # Panics
     /// In that case too, where the environment has `CI`.
     pub(crate) async fn start(user: User) -> Option<Self> {
-        let binary = match &*BINARY {
-            Ok(binary) => binary,
-            Err(why) => {
-                assert!(env::var_os("CI").is_none(), "{why}");
-                eprintln!("not tested with a real registry: {why}");
-                return None;
-            }
-        };
+        let program = PROGRAM.as_ref()?;
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
         let mut config = format!(
@@ -87,7 +70,7 @@ impl Registry {
         }
         let file = folder.path().join("config.yml");
         fs::write(&file, config).unwrap();
-        let mut command = Command::new(binary);
+        let mut command = program.command();
         command.arg("serve").arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let log = Lines::of(process.stderr.take().unwrap());
@@ -134,6 +117,32 @@ impl Registry {
         let put = Connection::open(self.addr, Version::H1).await.send(asked).await;
         assert_eq!(put.status, 201, "{}", put.text());
         digest
+    }
+
+    /// Puts a component there as wkg does: the CNCF's layout. Its manifest's digest.
+    pub(crate) async fn put_component(&self, repository: &str, tag: &str, wasm: Vec<u8>) -> String {
+        let config = json!({
+            "created": "2026-01-01T00:00:00Z", "author": null, "architecture": "wasm", "os": "wasip2",
+            "layerDigests": [digest(&wasm)],
+            "component": { "exports": ["wasi:http/handler@0.3.0"], "imports": [], "target": null },
+        });
+        let (config, size) = (config.to_string(), wasm.len());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.wasm.config.v0+json",
+                "digest": self.put_blob(repository, config.clone()).await,
+                "size": config.len(),
+            },
+            "layers": [{
+                "mediaType": "application/wasm",
+                "digest": self.put_blob(repository, wasm).await,
+                "size": size,
+            }],
+            "annotations": { "org.opencontainers.image.version": tag },
+        });
+        self.put_manifest(repository, tag, &manifest).await
     }
 
     /// A manifest that is there, as JSON.

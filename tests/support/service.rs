@@ -49,6 +49,11 @@ impl Service {
         service
     }
 
+    /// What the verbs are run in, the home's parent.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where it keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
@@ -72,8 +77,15 @@ impl Service {
         self.folder.path().join("kill-at")
     }
 
-    /// Runs a verb to its end.
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
+    /// A file beside the home, as an argument.
+    pub(crate) fn file(&self, name: &str, data: impl AsRef<[u8]>) -> String {
+        let file = self.folder.path().join(name);
+        fs::write(&file, data).unwrap();
+        file.display().to_string()
+    }
+
+    /// A verb that is to be run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
             command.env_remove(name);
@@ -86,8 +98,17 @@ impl Service {
             .env("HATCHERY_TEST_KILL_AT", self.kill_at())
             .env("RUST_BACKTRACE", "1")
             .env(MARK, &self.mark)
+            // Registries of tests are near, and everybody's.
+            .env("NO_PROXY", "127.0.0.1")
+            .env("DOCKER_CONFIG", self.folder.path().join("docker"))
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null());
-        let output = command.output().await.unwrap();
+        command
+    }
+
+    /// Runs a verb to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Done {
+        let output = self.command(arguments).output().await.unwrap();
         Done {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -144,6 +165,16 @@ impl Service {
         marked(&self.mark)
     }
 
+    /// What tells its processes from all others, for [`Service::marked`].
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// All that run of the service with this mark.
+    pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
+        marked(mark)
+    }
+
     /// How many bytes the store, and all below it, takes.
     pub(crate) fn stored(&self) -> u64 {
         size(&self.home().join("store"))
@@ -172,15 +203,15 @@ impl Drop for Service {
         }
         let left = self.processes();
         left.iter().for_each(|process| process.signal(Signal::SIGKILL));
-        if !thread::panicking() {
-            assert!(left.is_empty(), "still there at the end: {left:?}\n{}", self.log());
-        } else {
+        if thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
             eprintln!(
                 "the end of the service's log:\n{}",
                 lines[lines.len().saturating_sub(30)..].join("\n")
             );
+        } else {
+            assert!(left.is_empty(), "still there at the end: {left:?}\n{}", self.log());
         }
     }
 }

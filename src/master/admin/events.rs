@@ -16,7 +16,7 @@ pub(in super::super) struct Events(mpsc::UnboundedSender<Event>);
 impl Events {
     /// And the answer's body, which ends when the last clone is dropped. A request has a dozen events
     /// at most, so nothing bounds the channel.
-    pub(super) fn new() -> (Self, Body) {
+    pub(in super::super) fn new() -> (Self, Body) {
         let (to, from) = mpsc::unbounded_channel();
         let lines = stream::unfold(from, |mut from| async move {
             let event = from.recv().await?;

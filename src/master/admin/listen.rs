@@ -1,24 +1,45 @@
-//! The socket itself: who may connect, how many, and how slow they may be.
+//! The socket itself: who may connect, how many, and how slow they may be. How slow with a body is
+//! `routes`' affair.
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use anyhow::Context as _;
-use hyper::{server::conn::http1, service::service_fn};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
     time::sleep,
 };
+use tokio_io_timeout::TimeoutStream;
 
-use super::routes;
+use super::{reply::Body, routes};
 use crate::{home::Home, master::deploy::Deployer, sys::user};
 
 /// Requests at once; more wait.
 const MAX_CONNECTIONS: usize = 64;
 
-/// For the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a request's head.
+const MAX_HEAD: usize = 16 << 10;
+
+/// How slow a client may be.
+const PATIENCE: Patience = Patience { head: Duration::from_secs(10), write: Duration::from_secs(30) };
+
+/// See [`PATIENCE`].
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// With the head of its request, from the connection on.
+    head: Duration,
+    /// With taking something of what is written to it.
+    write: Duration,
+}
 
 /// How long accepting rests when the system refuses.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -66,19 +87,31 @@ impl Socket {
                 let _place = place;
                 let service = service_fn(move |request| {
                     let deployer = deployer.clone();
-                    async move { Ok::<_, std::convert::Infallible>(routes::answer(request, uid, &deployer).await) }
+                    async move { Ok(routes::answer(request, uid, &deployer).await) }
                 });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_TIMEOUT)
-                    .keep_alive(false)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = connection.await {
+                if let Err(error) = connection(stream, PATIENCE, service).await {
                     tracing::debug!(%error, "a connection to the admin socket ended early");
                 }
             });
         }
     }
+}
+
+/// One request, and its answer.
+async fn connection(
+    stream: UnixStream,
+    patience: Patience,
+    service: impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+) -> hyper::Result<()> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience.write));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .await
 }
 
 impl Drop for Socket {
@@ -95,4 +128,39 @@ fn admitted(stream: &UnixStream) -> Option<u32> {
         tracing::warn!(uid, "somebody else's connection to the admin socket is refused");
     }
     may.then_some(uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::{super::reply::boxed, *};
+
+    /// Far longer than the limits that are tested, and shorter than the others.
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    async fn ended(request: &[u8], patience: Patience) -> (Duration, String) {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        client.write_all(request).await.unwrap();
+        let begun = Instant::now();
+        // More than the system keeps for a client that does not read.
+        let large =
+            service_fn(|_| async { Ok(Response::new(boxed(Full::new(Bytes::from(vec![0; 8 << 20]))))) });
+        let ended = tokio::time::timeout(LONG / 2, connection(server, patience, large)).await;
+        (begun.elapsed(), format!("{:?}", ended.expect("it ends").unwrap_err()))
+    }
+
+    #[tokio::test]
+    async fn who_does_not_send_or_read_is_given_up() {
+        let (elapsed, error) = ended(b"GET / HTTP/1.1\r\nhost:", Patience { head: SHORT, write: LONG }).await;
+        assert!(elapsed >= SHORT && error.contains("HeaderTimeout"), "{elapsed:?} {error}");
+        let request = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n";
+        let (elapsed, error) = ended(request, Patience { head: LONG, write: SHORT }).await;
+        assert!(elapsed >= SHORT && error.contains("TimedOut"), "{elapsed:?} {error}");
+    }
 }

@@ -1,9 +1,12 @@
 //! From a request to what it asks for.
 
+use std::time::Duration;
+
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::{
     events::Events,
@@ -14,6 +17,9 @@ use crate::{
     manifest::is_app_name,
     master::deploy::{Action, Deployer, Job},
 };
+
+/// For a body, archives excepted: those have limits of their own.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers one request of this user.
 pub(super) async fn answer(request: Request<Incoming>, uid: u32, deployer: &Deployer) -> Response<Body> {
@@ -90,7 +96,14 @@ fn named(app: &str) -> Result<String, Refusal> {
 /// A small body; an empty one stands for `{}`.
 async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
     let bad = |error: String| Refusal::new(StatusCode::BAD_REQUEST, error);
-    let whole = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+    let Ok(whole) = timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await else {
+        let limit = humantime::format_duration(BODY_TIMEOUT);
+        return Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the request's body did not come within {limit}"),
+        ));
+    };
+    let whole = whole.map_err(|error| {
         bad(format!("the request's body can't be read: {error}; it may have {MAX_BODY} bytes"))
     })?;
     let text = whole.to_bytes();

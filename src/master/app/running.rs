@@ -340,6 +340,7 @@ impl Running {
                     self.control(pid, &ToChild::Stop { within, idle });
                 }
                 Action::Kill { pid } => {
+                    self.keep_last_lines(pid);
                     self.draining(pid);
                     if let Some(child) = self.children.get_mut(&pid) {
                         child.kill();
@@ -375,8 +376,6 @@ impl Running {
         });
         match launched {
             Ok(child) => {
-                let (app, os_pid) = (&self.release.app.name, child.os_pid());
-                tracing::info!(app, %role, slot, %pid, os_pid, replacement, "started");
                 self.children.insert(pid, child);
             }
             Err(error) => {

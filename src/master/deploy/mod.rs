@@ -184,9 +184,7 @@ impl Deployer {
         };
         let keep = records.values().flat_map(kept).collect();
         match store::ask(self.home().folder(), What::Prune { keep }).await? {
-            Answer::Pruned { bundles, files, compiled, bytes } => {
-                Ok(Pruned { bundles, files, compiled, bytes })
-            }
+            Answer::Pruned(pruned) => Ok(pruned),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }
@@ -194,16 +192,16 @@ impl Deployer {
     /// Reads the whole store again.
     pub(super) async fn verify(&self) -> anyhow::Result<Verified> {
         match store::ask(self.home().folder(), What::Verify).await? {
-            Answer::Verified { bundles, files, damaged } => Ok(Verified { bundles, files, damaged }),
+            Answer::Verified(verified) => Ok(verified),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }
 }
 
 fn shown(bundle: Bundle, records: &BTreeMap<String, Record>) -> admin::Bundle {
-    let Bundle { digest, name, version, signer, bytes } = bundle;
-    let is_deployed = |record: &Record| record.deployed.as_ref().is_some_and(|now| now.digest == digest);
+    let is_deployed =
+        |record: &Record| record.deployed.as_ref().is_some_and(|now| now.digest == bundle.digest);
     let deployed_as = records.iter().filter(|(_, record)| is_deployed(record));
     let deployed_as = deployed_as.map(|(app, _)| app.clone()).collect();
-    admin::Bundle { digest, name, version, signer, bytes, deployed_as }
+    admin::Bundle { bundle, deployed_as }
 }

@@ -51,7 +51,10 @@ impl Deployer {
             let mut record = self.record(&job.app).await?;
             record.note(entry(job, meant.as_ref(), Some(format!("{error:#}"))));
             if record.history.len() > 1 || record.deployed.is_some() || meant.is_some() {
-                self.save(&job.app, record).await?;
+                // On a full disk, say: what is to be heard is why the job itself failed.
+                if let Err(unsaved) = self.save(&job.app, record).await {
+                    tracing::warn!(app = job.app, "cannot note the failure in the history: {unsaved:#}");
+                }
             }
             return Err(error);
         }

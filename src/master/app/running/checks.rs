@@ -99,7 +99,7 @@ impl Running {
         }
     }
 
-    /// A child that ends, or fails, before its generation may serve may be why it never does.
+    /// A child that ends, fails, or is late, before its generation may serve may be why it never does.
     pub(super) fn keep_last_lines(&mut self, pid: Pid) {
         if !self.is_ready
             && self.failure.is_none()

@@ -1,4 +1,4 @@
-//! A SHA-256, by which bundles and files are named. Used by `bundle` and `store`.
+//! A SHA-256, by which files, bundles and what registries hold are named.
 
 use std::{fmt, io, str::FromStr};
 
@@ -12,10 +12,18 @@ const PREFIX: &str = "sha256:";
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// The text is no digest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a digest: write `sha256:` and 64 hex digits in lower case")]
-pub struct InvalidDigest;
+/// The text is no digest of this form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a digest that hatchery takes; it takes sha256: and 64 hex digits in lower case")]
+pub struct InvalidDigest {
+    text: String,
+}
+
+impl InvalidDigest {
+    fn new(text: &str) -> Self {
+        Self { text: text.chars().take(100).collect() }
+    }
+}
 
 impl Digest {
     /// Of these bytes.
@@ -40,17 +48,23 @@ impl Digest {
         let nibble = |byte: u8| match byte {
             b'0'..=b'9' => Ok(byte - b'0'),
             b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(InvalidDigest),
+            _ => Err(InvalidDigest::new(text)),
         };
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let mut bytes = [0; 32];
         if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(InvalidDigest);
+            return Err(InvalidDigest::new(text));
         }
         for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
             *byte = nibble(*high)? << 4 | nibble(*low)?;
         }
         Ok(Self(bytes))
+    }
+}
+
+impl From<sha2::Sha256> for Digest {
+    fn from(hash: sha2::Sha256) -> Self {
+        Self(sha2::Digest::finalize(hash).into())
     }
 }
 
@@ -72,7 +86,7 @@ impl<W> Hashing<W> {
 
     /// Of what was written, and how many bytes that was.
     pub(crate) fn finish(self) -> (Digest, u64) {
-        (Digest(sha2::Digest::finalize(self.hash).into()), self.size)
+        (self.hash.into(), self.size)
     }
 }
 
@@ -105,7 +119,8 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        Self::from_hex(text.strip_prefix(PREFIX).ok_or(InvalidDigest)?)
+        let hex = text.strip_prefix(PREFIX).ok_or_else(|| InvalidDigest::new(text))?;
+        Self::from_hex(hex).map_err(|_| InvalidDigest::new(text))
     }
 }
 
@@ -124,16 +139,16 @@ impl From<Digest> for String {
 }
 
 /// As a field of the index: the hex digits alone.
-pub(super) mod bare {
+pub(crate) mod bare {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use super::Digest;
 
-    pub(in super::super) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&digest.hex())
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
         Digest::from_hex(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }
@@ -147,8 +162,20 @@ mod tests {
         let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), empty);
         assert_eq!(empty.parse(), Ok(Digest::of(b"")));
-        for text in ["", "sha256:", &empty[7..], &empty[..70], &empty.to_uppercase(), &format!("{empty}00")] {
-            assert_eq!(text.parse::<Digest>(), Err(InvalidDigest), "{text}");
+        let of_another_kind = empty.replace("256", "512");
+        let wrong = [
+            "",
+            "sha256:",
+            &empty[7..],
+            &empty[..70],
+            &empty.to_uppercase(),
+            &format!("{empty}00"),
+            &of_another_kind,
+            &format!("{}é", &empty[..69]),
+        ];
+        for text in wrong {
+            let error = text.parse::<Digest>().unwrap_err().to_string();
+            assert!(error.contains(&format!("{text:?} is not a digest")), "{error}");
         }
     }
 }
