@@ -193,6 +193,8 @@ pub enum Event {
         elapsed_ms: u64,
         /// The longest that the master's loop was held up meanwhile.
         loop_delay_ms: u64,
+        /// Of these, by what it did itself: the rest it waited for a CPU.
+        loop_busy_ms: u64,
     },
     /// The last: what was there before goes on.
     Failed {

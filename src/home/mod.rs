@@ -6,6 +6,7 @@
 //!     lock                     held by the master, with its OS pid in it
 //!     hatchery.sock            the admin socket (`admin`), 0600
 //!     settings.toml            written by the user (`settings`)
+//!     policy.toml              what apps may ask for, written by the user (`policy`)
 //!     store/                   bundles (`store`)
 //!     cache/                   native code (`host::compile`)
 //!     apps/NAME/app.json       what is deployed, and what was (`record`)
@@ -18,6 +19,7 @@
 //! starts nothing.
 
 mod lock;
+mod policy;
 mod record;
 mod settings;
 mod write;
@@ -31,6 +33,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use lock::{LAST_MOMENTS, Lock, holder, lasting_holder};
+pub use policy::Policy;
 pub use record::{Deployed, Entry, MAX_HISTORY, Record};
 pub use settings::{KEEP, Settings};
 pub use write::Prepared;

@@ -86,6 +86,25 @@ pub enum InvalidOutboundHost {
 }
 
 impl OutboundHost {
+    /// Does it allow all that `other` allows?
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let scheme_fits = self.scheme == Scheme::Any || self.scheme == other.scheme;
+        let port_of = |scheme| match scheme {
+            Scheme::Http => Some(80),
+            Scheme::Https => Some(443),
+            Scheme::Any => None,
+        };
+        let port_fits = match (self.port, other.port) {
+            (Port::Any, _) => true,
+            (Port::OfScheme, Port::Number(number)) | (Port::Number(number), Port::OfScheme) => {
+                port_of(other.scheme) == Some(number)
+            }
+            (mine, others) => mine == others,
+        };
+        scheme_fits && port_fits && self.host.covers(&other.host)
+    }
+
     /// May a request go there? `host` is a name or an address, IPv6 with or without brackets.
     #[must_use]
     pub fn allows(&self, scheme: &str, host: &str, port: u16) -> bool {
@@ -106,6 +125,14 @@ impl OutboundHost {
 }
 
 impl Host {
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Below(_), Self::Name(name)) => self.allows(name),
+            (Self::Below(apex), Self::Below(below)) => apex == below || self.allows(below),
+            (mine, others) => mine == others,
+        }
+    }
+
     fn allows(&self, host: &str) -> bool {
         if let Some(address) = parse_address(host) {
             return matches!(self, Self::Address(allowed) if *allowed == address);

@@ -29,6 +29,7 @@ use super::{
     exit, groups,
     groups::Capped,
     heartbeat,
+    native::Native,
     os_pid::OsPid,
     reason::{MAX_REASON, cut},
     witness::Witness,
@@ -92,8 +93,8 @@ pub(crate) enum Happening {
 pub(crate) struct Launch {
     /// The first frame.
     pub(crate) boot: Boot,
-    /// Its native code, a sealed memfd; a copy is inherited.
-    pub(crate) code: Option<Arc<OwnedFd>>,
+    /// Its native code; a copy is inherited.
+    pub(crate) code: Option<Arc<Native>>,
     /// Its end of the handoff socket.
     pub(crate) handoff: Option<OwnedFd>,
     /// The listener, where it accepts for itself.

@@ -27,6 +27,7 @@ mod heartbeat;
 mod listeners;
 mod manager;
 mod measure;
+mod native;
 mod os_pid;
 mod pids;
 mod plan;

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
     thread::available_parallelism,
@@ -13,7 +12,7 @@ use std::{
 use anyhow::bail;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::compile::compile;
+use super::{compile::compile, native::Native};
 use crate::{
     cluster::Role,
     ipc::compile::CompileRequest,
@@ -23,8 +22,8 @@ use crate::{
 /// A component's native code.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
-    /// A sealed memfd.
-    pub(crate) code: Arc<OwnedFd>,
+    /// What children load.
+    pub(crate) code: Arc<Native>,
     /// Of the component that it was made of.
     digest: String,
     /// It had been compiled before.
@@ -125,7 +124,7 @@ pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Cod
             }
             let (wasi, cached, elapsed) = (report.wasi, report.cached, report.elapsed);
             tracing::info!(app, %role, wasi, cached, ?elapsed, exports = report.exports.join(" "), "compiled");
-            let (code, digest) = (Arc::new(compiled.code), report.digest);
+            let (code, digest) = (Arc::new(Native::new(compiled.code)), report.digest);
             anyhow::Ok((key, Code { code, digest, cached, elapsed }))
         })
         .buffer_unordered(at_a_time)

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use crate::{
     bundle::{Limits, Signer, Trust},
     digest::Digest,
-    home::{Home, Settings},
+    home::{Home, Policy, Settings},
     ipc::store::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
@@ -72,6 +72,9 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
             let signer = stored.signer(&trust)?;
             let mut app = stored.app()?;
             name.clone_into(&mut app.name);
+            if *by == TrustBy::Settings {
+                Policy::load(&home)?.check(&app)?;
+            }
             place_data(&mut app, &home)?;
             point::reach("look-found");
             Ok(Answer::Found(shown(&stored, &signer), Box::new(app)))

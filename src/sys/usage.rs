@@ -61,6 +61,16 @@ fn status(key: &str) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc/self/status has no {key}")))
 }
 
+/// How long this thread has waited for a CPU though it had something to do; nothing where the kernel does
+/// not say.
+#[must_use]
+pub fn waited_for_cpu() -> Duration {
+    // proc(5): time on a CPU, time on a run queue, both in nanoseconds.
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let waited = text.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    Duration::from_nanos(waited.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

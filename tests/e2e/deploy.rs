@@ -187,3 +187,23 @@ async fn what_a_bundle_changes_is_shown() {
     service.ok(&["stop"]).await;
     assert_eq!(changes(&[]).await, Value::Null);
 }
+
+/// What the home's policy does not allow is named, and nothing else changes.
+#[tokio::test]
+async fn a_policy_is_kept() {
+    let Versions { service, addr, one, .. } = Versions::deployed().await;
+    let policy = service.home().join("policy.toml");
+    std::fs::write(&policy, "[any]\nworkers = 1\n").unwrap();
+    let error = service.fails(&["deploy", &one, "--allow-downgrade"]).await;
+    assert!(
+        error.contains("policy.toml does not allow what probe asks for: 2 workers (it allows 1)"),
+        "{error}"
+    );
+    assert_eq!(colour(addr).await, "2");
+    std::fs::write(&policy, "[any]\nwork = 1\n").unwrap();
+    let error = service.fails(&["rollback", "probe"]).await;
+    assert!(error.contains("policy.toml is not right"), "{error}");
+    std::fs::write(&policy, "[any]\nworkers = 1\n[app.probe]\nworkers = 2\n").unwrap();
+    service.ok(&["deploy", &one, "--allow-downgrade"]).await;
+    assert_eq!(colour(addr).await, "1");
+}

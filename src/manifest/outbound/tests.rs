@@ -9,6 +9,33 @@ fn parse(text: &str) -> OutboundHost {
 }
 
 #[test]
+fn covers_as_a_table() {
+    for (one, other, expected) in [
+        ("https://a.com", "https://a.com", true),
+        ("https://a.com", "https://a.com:443", true),
+        ("https://a.com:443", "https://a.com", true),
+        ("https://a.com", "https://a.com:444", false),
+        ("https://a.com", "http://a.com", false),
+        ("*://a.com", "http://a.com", true),
+        ("http://a.com", "*://a.com", false),
+        ("*://a.com", "*://a.com:80", false),
+        ("https://a.com:*", "https://a.com:444", true),
+        ("https://a.com:444", "https://a.com:*", false),
+        ("https://*.a.com", "https://b.a.com", true),
+        ("https://*.a.com", "https://a.com", false),
+        ("https://*.a.com", "https://*.b.a.com", true),
+        ("https://*.a.com", "https://*.a.com", true),
+        ("https://*.b.a.com", "https://*.a.com", false),
+        ("https://a.com", "https://*.a.com", false),
+        ("http://127.0.0.1", "http://127.0.0.1", true),
+        ("http://127.0.0.1", "http://127.0.0.2", false),
+    ] {
+        let (mine, others): (OutboundHost, OutboundHost) = (one.parse().unwrap(), other.parse().unwrap());
+        assert_eq!(mine.covers(&others), expected, "{one} {other}");
+    }
+}
+
+#[test]
 fn what_an_entry_allows() {
     let long = format!("http://{}.com", "a".repeat(MAX_LABEL));
     #[rustfmt::skip]

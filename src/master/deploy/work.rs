@@ -59,7 +59,7 @@ impl Deployer {
             return Err(error);
         }
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Event::Done { elapsed_ms, loop_delay_ms: lag.longest() })
+        Ok(Event::Done { elapsed_ms, loop_delay_ms: lag.longest(), loop_busy_ms: lag.longest_own() })
     }
 
     async fn deploy(
