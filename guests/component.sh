@@ -85,7 +85,7 @@ c() {
   "$tools/bindings/bindings" c "$wit" "$work/gen" >&2
   "$tools/c/bin/python" -m ziglang cc -target wasm32-wasi -mexec-model=reactor -Wl,-z,stack-size=1048576 -Os -Wall -Wextra -D_GNU_SOURCE \
     -Wno-unused-parameter -I "$work/gen" -I "$sdk" -o "$work/core.wasm" \
-    "$sources"/*.c "$sdk"/hatchery.c "$sdk/wasi-$wasi.c" "$work/gen/app.c" "$work/gen/app_component_type.o" >&2
+    "$sources"/*.c "$sdk"/hatchery.c "$sdk/wasi-$wasi"*.c "$work/gen/app.c" "$work/gen/app_component_type.o" >&2
   "$tools/bindings/bindings" encode "$work/core.wasm" "$work/out.wasm" >&2
 }
 
