@@ -3,12 +3,15 @@
 
 import * as host from './host.js';
 import { data, messageOf, processOf } from './index.js';
+import { handed } from './live.js';
 
-export function component(guest) {
+export function component(built) {
+  let guest = built;
   const optional = async (name, ...given) => guest[name]?.(...given);
-  const told = async (name, ...given) => {
+  const told = (name, ...given) => toldOf(() => guest[name](...given));
+  const toldOf = async (what) => {
     try {
-      return await guest[name](...given);
+      return await what();
     } catch (error) {
       print(error);
       throw String(error);
@@ -25,7 +28,10 @@ export function component(guest) {
   };
   return {
     lifecycle: {
-      start: async () => { if (guest.start) await told('start'); },
+      start: async () => {
+        guest = (await toldOf(handed)) ?? built;
+        if (guest.start) await told('start');
+      },
       clusterReady: async () => { await optional('clusterReady'); },
       processesChanged: async (processes) => { await optional('processesChanged', processes.map(processOf)); },
       stop: async () => { await optional('stop'); },

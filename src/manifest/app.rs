@@ -152,6 +152,18 @@ pub struct Build {
     pub tools: Vec<String>,
     /// The folder with the one world of what it leaves, absolute; for a core module that does not say its own.
     pub wit: Option<PathBuf>,
+    /// Sources that the guest can read itself, for `hatchery dev`.
+    pub live: Option<Live>,
+}
+
+/// `live` and `live-command` of a `build` table: what `hatchery dev` hands to the guest in place of a build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Files from the app's folder on. Never empty. The last part may begin with a `*`, which stands for any
+    /// file there with that end.
+    pub files: Vec<String>,
+    /// Split as [`Build::command`]: prints what is handed over. Without it, that is the files.
+    pub command: Option<Vec<String>>,
 }
 
 /// What a guest may reach. Nothing by default.

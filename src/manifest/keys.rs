@@ -77,7 +77,7 @@ impl Table {
             ],
             Self::Recycle => &["requests", "age", "memory", "handles"],
             Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
-            Self::Build => &["command", "output", "tools", "wit"],
+            Self::Build => &["command", "output", "tools", "wit", "live", "live-command"],
             Self::Folder => &["source", "destination", "writable"],
             Self::Schedule => &[
                 "name",
@@ -168,7 +168,11 @@ mod tests {
             (Table::Top, "listen", "`listen` belongs in `[worker]`"),
             (Table::Agent, "concurrency", "`concurrency` belongs in `[worker]`"),
             (Table::Worker, "memory", "`memory` belongs in `[limits]`"),
-            (Table::Build, "port", "the keys in a `build` table are `command`, `output`, `tools` and `wit`"),
+            (
+                Table::Build,
+                "port",
+                "the keys in a `build` table are `command`, `output`, `tools`, `wit`, `live` and `live-command`",
+            ),
             (Table::Dev, "", "the keys in `[dev]` are `with`"),
             (Table::Deploy, "health_timeout", "did you mean `health-timeout`?"),
             (Table::Worker, "health", "`health` belongs in `[deploy]`"),

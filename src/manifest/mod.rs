@@ -24,7 +24,7 @@ mod read;
 mod schedule;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
     MAX_HANDLES, PROCESS_HEADROOM, Recycle, Test, Worker,
 };
 pub use check::{

@@ -45,7 +45,7 @@ mod store;
 mod witness;
 
 pub use compile::{Compiled, compile};
-pub use reload::{Load, Wishes};
+pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
 pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hatchery::manifest::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
     Overlap, Recycle, RunOn, Schedule, Test, Trigger, Worker, load,
 };
 
@@ -57,6 +57,10 @@ fn every_key_arrives() {
                     output: folder.join("target/cache_worker.wasm"),
                     tools: vec!["wit-bindgen".to_owned(), "g++".to_owned()],
                     wit: Some(folder.join("wit")),
+                    live: Some(Live {
+                        files: vec!["*.py".to_owned(), "notes/all.py".to_owned()],
+                        command: Some(vec!["sh".to_owned(), "live.sh".to_owned()]),
+                    }),
                 }),
                 capabilities: Capabilities {
                     environment: [("SOURCE_URL", "http://127.0.0.1:7002/"), ("EMPTY", "")]
@@ -95,6 +99,7 @@ fn every_key_arrives() {
                     output: PathBuf::from("/tmp/agent.wasm"),
                     tools: vec![],
                     wit: None,
+                    live: None,
                 }),
                 capabilities: Capabilities {
                     environment: [("ROLE".to_owned(), "agent".to_owned())].into(),

@@ -2,6 +2,7 @@
 for a request it is also a 500, for a question and a task the other side hears its text.
 """
 
+import functools
 import inspect
 import sys
 import traceback
@@ -11,6 +12,7 @@ from typing import Any
 from componentize_py_types import Err
 from wit_world import exports
 
+from . import live
 from .cluster import process_of
 from .http import Request, Response
 from .message import data_of, message_of
@@ -29,7 +31,12 @@ def component(guest: type) -> type:
     handle(request) -> Response; start(); cluster_ready(); processes_changed(processes); stop();
     on_message(message); on_request(message) -> answer; run_task(name, payload)
     """
-    calls = _Calls(guest)
+    global _calls
+    if _calls is not None:
+        # Run again, by `live`: the exports are there.
+        _calls.guest = guest()
+        return guest
+    calls = _calls = _Calls(guest)
     module = sys.modules[guest.__module__]
     for name, export in {**_exports(calls), **handler_of(calls.handle)}.items():
         setattr(module, name, export)
@@ -51,8 +58,14 @@ class _Calls:
 
     async def told(self, name: str, *arguments: Any) -> Any:
         """With a failure told to who called, as text."""
+        return await self.told_of(functools.partial(self.call, name, *arguments))
+
+    async def told_of(self, what: Callable[[], Any]) -> Any:
         try:
-            return await self.call(name, *arguments)
+            result = what()
+            return await result if inspect.isawaitable(result) else result
+        except Err:
+            raise
         except Exception as error:
             traceback.print_exc()
             raise Err(f"{type(error).__name__}: {error}") from None
@@ -67,6 +80,9 @@ class _Calls:
             return Response.text("the guest failed on this request; its log says why\n", 500)
 
 
+_calls: _Calls | None = None
+
+
 def _exports(calls: _Calls) -> dict[str, type]:
     def export(body: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
         return run(body)
@@ -74,6 +90,7 @@ def _exports(calls: _Calls) -> dict[str, type]:
     class Lifecycle(exports.Lifecycle):
         @export
         async def start(self) -> None:
+            await calls.told_of(live.run)
             if hasattr(calls.guest, "start"):
                 await calls.told("start")
 

@@ -131,6 +131,7 @@ mod tests {
             output: "x".into(),
             tools: tools.iter().map(ToString::to_string).collect(),
             wit: None,
+            live: None,
         };
         assert!(check(&build(&["cat"])).is_ok());
         let error = check(&build(&["no-such-a", "cat", "no-such-b"])).unwrap_err().to_string();
@@ -141,7 +142,13 @@ mod tests {
     #[test]
     fn modules_that_were_never_installed() {
         let folder = tempfile::tempdir().unwrap();
-        let build = Build { command: vec!["node".to_owned()], output: "x".into(), tools: vec![], wit: None };
+        let build = Build {
+            command: vec!["node".to_owned()],
+            output: "x".into(),
+            tools: vec![],
+            wit: None,
+            live: None,
+        };
         assert_eq!(diagnose(&build, folder.path()), None);
         std::fs::write(folder.path().join("package.json"), "{}").unwrap();
         assert!(diagnose(&build, folder.path()).unwrap().contains("npm install"));

@@ -1,12 +1,13 @@
-//! What runs, by digest: a build that changes nothing is no reason to reload. `dev` owns it.
+//! What runs, by digest: a save that changes nothing is no reason to reload. `dev` owns it.
 
 use std::{collections::HashMap, fs, io};
 
 use sha2::{Digest as _, Sha256};
 
+use super::live::VARIABLE;
 use crate::manifest::App;
 
-/// Of each app, by name: a digest of its manifest and components.
+/// Of each app, by name: a digest of its manifest, its components, and what they are handed.
 #[derive(Default)]
 pub(super) struct Versions(HashMap<String, Option<[u8; 32]>>);
 
@@ -28,10 +29,12 @@ impl Versions {
 
 fn digest(app: &App) -> io::Result<[u8; 32]> {
     let mut digest = Sha256::new();
-    let components = app.components().map(|(_, component)| &component.file);
-    for file in components.chain([&app.manifest]) {
-        digest.update(Sha256::digest(fs::read(file)?));
+    for (_, component) in app.components() {
+        let handed = component.capabilities.environment.get(VARIABLE).map_or("", String::as_str);
+        digest.update(Sha256::digest(handed));
+        digest.update(Sha256::digest(fs::read(&component.file)?));
     }
+    digest.update(Sha256::digest(fs::read(&app.manifest)?));
     Ok(digest.finalize().into())
 }
 

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use super::{
     super::{
-        Build, Component,
+        Build, Component, Live,
         document::{At, Section},
         error::Mistakes,
         keys::Table,
@@ -80,7 +80,7 @@ impl Problem {
 fn build(table: &Section<'_, '_>, folder: &Path, mistakes: &mut Mistakes) -> Option<Build> {
     let command_help = "write it as for a shell, as in `command = \"cargo build --release\"`";
     table.missing("command", command_help, mistakes);
-    let command = command::command(table, mistakes);
+    let command = command::command(table, "command", mistakes);
     let tools = tools(table, mistakes);
     let output_help = "name the file that the command leaves, as in `output = \"target/app.wasm\"`";
     table.missing("output", output_help, mistakes);
@@ -93,7 +93,32 @@ fn build(table: &Section<'_, '_>, folder: &Path, mistakes: &mut Mistakes) -> Opt
         let help = "name the folder with the component's WIT, as in `wit = \"wit\"`";
         resolve(folder, value).map_err(|cause| mistakes.at(span, format!("`wit`: {cause}"), help)).ok()
     });
-    Some(Build { command: command?, output: output?, tools, wit })
+    let live = live(table, mistakes);
+    Some(Build { command: command?, output: output?, tools, wit, live })
+}
+
+/// What `hatchery dev` hands to the guest.
+fn live(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Option<Live> {
+    let mut files = Vec::new();
+    for At { value, span } in table.strings("live", mistakes) {
+        let mut parts = value.split('/').rev();
+        let is_file = parts
+            .next()
+            .is_some_and(|last| !last.is_empty() && !last.get(1..).is_none_or(|rest| rest.contains('*')));
+        if !is_file || parts.any(|part| matches!(part, "" | "." | "..") || part.contains('*')) {
+            let help = "name a file from the app's folder on, or all with an end, as in `live = [\"*.py\", \"notes/*.py\"]`";
+            mistakes.at(span, "this can't be a file of the app", help);
+        }
+        files.push(value.to_owned());
+    }
+    if !files.is_empty() {
+        return Some(Live { files, command: command::command(table, "live-command", mistakes) });
+    }
+    if let Some(At { span, .. }) = table.string("live-command", mistakes) {
+        let help = "say which files it is for, as in `live = [\"*.js\"]`";
+        mistakes.at(span, "there is no `live`, so this is never run", help);
+    }
+    None
 }
 
 /// Names of programs, without arguments.

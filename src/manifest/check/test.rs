@@ -12,5 +12,5 @@ const HELP: &str = "write it as for a shell, as in `command = \"python3 test.py\
 pub(super) fn test(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Option<Option<Test>> {
     let table = top.table("test", Table::Test, mistakes)?;
     table.missing("command", HELP, mistakes);
-    Some(command::command(&table, mistakes).map(|command| Test { command }))
+    Some(command::command(&table, "command", mistakes).map(|command| Test { command }))
 }
