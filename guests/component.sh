@@ -29,13 +29,13 @@ case $language in
   *) die "there is no language '$language'; take python, js, ts, c or go (and build.sh for Rust)" ;;
 esac
 
-# What the component is made of, in one number.
+# What the component is made of, in one number, which is the same wherever the repository is.
 state() {
   local files=("$sdk" "$sources" "$here/world" "$here/../wit" "$here/component.sh" "$here/bindings/src" "$here/bindings/Cargo.lock")
   { printf '%s\n' "$language" "$wasi"
     "$here/toolchain.sh" versions
     find "${files[@]}" -type f ! -name '*.wasm' ! -name 'hatchery.toml' ! -path '*/__pycache__/*' ! -path '*/node_modules/*' -print0 |
-      sort -z | xargs -0 sha256sum; } | sha256sum
+      sort -z | xargs -0 sha256sum | sed "s#  $here/#  #"; } | sha256sum
 }
 
 before=$(state)

@@ -1,14 +1,15 @@
 //! The board, the same app in each language (`guests/board`): every variant must do the same, see its
 //! README for what that is. A language whose tools this machine lacks is left out, except in CI.
 
-use std::{env, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::{
-    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, in_time, request,
+    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, eventually_some, full, in_time, made,
+    request,
 };
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -43,28 +44,11 @@ enum Part {
 }
 
 impl Part {
-    /// None where it can't be made here, which was said when it was tried.
+    /// None where it can't be made here.
     fn wasm(self) -> Option<Vec<u8>> {
-        let name = match self {
-            Self::Rust(guest) => return Some(guest.wasm()),
-            Self::Made(name) => name,
-        };
-        let folder = env::var_os("HATCHERY_COMPONENTS").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("guests/target/components"),
-            PathBuf::from,
-        );
-        let file = folder.join(format!("{name}.wasm"));
-        match (fs::read(&file), fs::read_to_string(folder.join(format!("{name}.missing")))) {
-            (Ok(wasm), _) => Some(wasm),
-            (Err(_), Ok(reason)) if env::var_os("CI").is_none() => {
-                eprintln!("skipped, {name} was not built: {}", reason.trim());
-                None
-            }
-            (Err(error), _) => panic!(
-                "cannot read {}: {error}; run `just guests` (or `guests/components.sh`) first, or set \
-                 HATCHERY_COMPONENTS to the folder with the built components",
-                file.display()
-            ),
+        match self {
+            Self::Rust(guest) => Some(guest.wasm()),
+            Self::Made(name) => made(name),
         }
     }
 }
@@ -213,7 +197,7 @@ async fn hello_in_each_language() {
         ("hello-go", "32MiB"),
     ];
     for (name, memory) in guests {
-        let Some(wasm) = Part::Made(name).wasm() else { continue };
+        let Some(wasm) = made(name) else { continue };
         let app = App::new("hello").worker_wasm(wasm, "workers = 1");
         let limits = format!("[limits]\nmemory = \"{memory}\"\ncpu-limit = \"5s\"");
         let cluster = Cluster::start(&[app.more(&limits)]).await;

@@ -47,6 +47,7 @@ mod reload;
 mod requests;
 mod restart;
 mod run_tests;
+mod samples;
 mod schedules;
 mod service;
 mod start;

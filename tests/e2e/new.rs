@@ -14,7 +14,9 @@ use std::{
     time::Instant,
 };
 
-use crate::support::{App, Cluster, Done, get, hatchery, hatchery_with};
+use nix::sys::signal::Signal;
+
+use crate::support::{App, Cluster, DEADLINE, Done, eventually, get, hatchery, hatchery_with, in_time};
 
 /// Of `toolchain.sh`: the machine lacks something.
 const LACKING: i32 = 3;
@@ -65,7 +67,7 @@ impl Scratch {
     }
 
     /// Makes the app, lets `prepare` put tools into it, builds and tests it, and asks it twice.
-    async fn goes_all_the_way(language: &str, agent: bool, prepare: impl Fn(&mut Self)) {
+    async fn goes_all_the_way(language: &str, agent: bool, prepare: impl Fn(&mut Self)) -> Self {
         let mut scratch = Self::new();
         let mut arguments = vec!["new", "my-app", "--lang", language];
         arguments.extend(agent.then_some("--agent"));
@@ -100,6 +102,51 @@ impl Scratch {
         let second = if agent { "hello, call 2\n" } else { "hello, call 1\n" };
         assert_eq!(texts, ["hello, call 1\n", second], "{language}");
         println!("new: {language} agent={agent}: built in {built:?}, tested in {tested:?}, {size} bytes");
+        scratch
+    }
+}
+
+/// `hatchery dev`: a save of a script takes over without a build, a failure of it has its place in the log, what only
+/// a build gives is built, and so is what was saved last, at the end.
+async fn follows_saves(
+    scratch: &Scratch,
+    file: &str,
+    place: (&str, &str),
+    fail: (&str, &str),
+    built: Option<&str>,
+) {
+    let source = scratch.app().join(file);
+    let mut cluster = Cluster::dev(&scratch.app(), &scratch.variables);
+    cluster.ready().await;
+    let builds = cluster.log.count("building my-app worker");
+    let text = fs::read_to_string(&source).unwrap();
+    let save = |text: &str| {
+        fs::write(&source, text).unwrap();
+        Instant::now()
+    };
+    for word in ["hallo", "ahoj", "hei"] {
+        let saved = save(&text.replace("hello,", &format!("{word},")));
+        eventually(word, async || get(cluster.addr(), "/").await.text().starts_with(word)).await;
+        println!("dev: from a save of {file} to the new answer: {:?}", saved.elapsed());
+    }
+    save(&text.replace(fail.0, fail.1));
+    cluster.log.wait_for("reloaded app=my-app generation=5").await;
+    assert_eq!(get(cluster.addr(), "/").await.status, 500);
+    let line = text.lines().position(|line| line.contains(fail.0)).unwrap() + 1;
+    cluster.log.wait_for(&format!("{}{line}{}", place.0, place.1)).await;
+    assert_eq!(cluster.log.count("building my-app"), builds, "{}", cluster.log.all());
+    if let Some(built) = built {
+        save(&format!("{built}\n{text}"));
+        cluster.log.wait_for("what was saved needs a build").await;
+        // An interpreter is compiled meanwhile.
+        let reloaded = async || cluster.log.count("reloaded app=my-app generation=6") == 1;
+        assert!(in_time(6 * DEADLINE, reloaded).await, "{}", cluster.log.all());
+        assert!(get(cluster.addr(), "/").await.text().starts_with("hello, call "));
+    } else {
+        let before = fs::read(scratch.app().join("app.wasm")).unwrap();
+        cluster.master().signal(Signal::SIGINT);
+        eventually("its end", async || cluster.processes().is_empty()).await;
+        assert_ne!(fs::read(scratch.app().join("app.wasm")).unwrap(), before, "the last save was not built");
     }
 }
 
@@ -145,9 +192,18 @@ async fn rust() {
 #[tokio::test]
 async fn python() {
     if has_tools("python") {
-        Scratch::goes_all_the_way("python", true, |scratch| {
+        let scratch = Scratch::goes_all_the_way("python", false, |scratch| {
             link_venv(scratch, "python", "componentize-py-0.25.1");
         })
+        .await;
+        let fail = ("self.calls += 1", "self.calls += 1; raise RuntimeError(\"on purpose\")");
+        follows_saves(
+            &scratch,
+            "main.py",
+            ("File \"main.py\", line ", ", in handle"),
+            fail,
+            Some("import csv"),
+        )
         .await;
     }
 }
@@ -157,11 +213,15 @@ async fn javascript_and_typescript() {
     // Components of these take half a minute each to compile on a slow machine.
     for (language, agent) in [("js", false), ("ts", true)] {
         if has_tools(language) {
-            Scratch::goes_all_the_way(language, agent, |scratch| {
+            let scratch = Scratch::goes_all_the_way(language, agent, |scratch| {
                 let modules = toolchain(language).join("node_modules");
                 symlink(modules, scratch.app().join("node_modules")).unwrap();
             })
             .await;
+            if language == "js" {
+                let fail = ("calls += 1;", "calls += 1; throw new Error('on purpose');");
+                follows_saves(&scratch, "main.js", ("handle@main.js:", ":"), fail, None).await;
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
     fs,
     net::SocketAddr,
     os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -76,6 +76,15 @@ impl Cluster {
             };
         }
         cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster
+    }
+
+    /// `hatchery dev` of the app in this folder, with these variables; not ready yet.
+    pub(crate) fn dev(folder: &Path, variables: &[(&str, OsString)]) -> Self {
+        let mut cluster = Self::prepare_verb("dev", &[]);
+        cluster.command.arg(folder).envs(variables.iter().map(|(name, value)| (name, value)));
+        cluster.apps.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
+        cluster.launch(&["--listen", "127.0.0.1:0"]);
         cluster
     }
 

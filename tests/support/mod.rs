@@ -14,6 +14,7 @@ mod latency;
 mod liar;
 mod lines;
 mod load;
+mod made;
 mod probe;
 mod processes;
 mod registry;
@@ -33,6 +34,7 @@ pub(crate) use http::{
 pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
+pub(crate) use made::made;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone, left_with_mark, mark};
 pub(crate) use registry::{Registry, User, digest};

@@ -14,4 +14,5 @@ if [ ! -e "$stamp" ]; then
     touch "$stamp"
 fi
 mkdir -p build
-.venv/bin/componentize-py -d wit -w app componentize main -o build/app.wasm
+# What it says of a mistake is Python's traceback; Rust's own would bury it.
+RUST_BACKTRACE=0 .venv/bin/componentize-py -d wit -w app componentize main -o build/app.wasm
