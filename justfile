@@ -15,6 +15,7 @@ run path *args: build
 guests *packages:
     @guests/build.sh {{ packages }}
     @{{ if packages == "" { "guests/components.sh" } else { "true" } }}
+    @{{ if packages == "" { "guests/samples.sh" } else { "true" } }}
 
 # Build hatchery, with optimised dependencies
 [group('build')]

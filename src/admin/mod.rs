@@ -191,7 +191,7 @@ pub enum Event {
     Done {
         /// From the request on.
         elapsed_ms: u64,
-        /// The longest that the master's loop was held up meanwhile.
+        /// The longest that the master's loop was held up meanwhile, up to a canary where there is one.
         loop_delay_ms: u64,
         /// Of these, by what it did itself: the rest it waited for a CPU.
         loop_busy_ms: u64,

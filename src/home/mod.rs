@@ -20,6 +20,7 @@
 
 mod lock;
 mod policy;
+mod read;
 mod record;
 mod settings;
 mod write;

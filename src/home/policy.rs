@@ -4,8 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
-    io::Read as _,
+    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     ops::RangeInclusive,
@@ -16,7 +15,7 @@ use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::Home;
+use super::{Home, read::read};
 use crate::manifest::{App, OutboundHost};
 
 /// The most bytes of the file.
@@ -93,15 +92,8 @@ impl Policy {
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
         let file = home.folder().join("policy.toml");
-        let shown = file.display();
-        let mut text = String::new();
-        match fs::File::open(&file) {
-            Ok(opened) => opened.take(MAX_POLICY).read_to_string(&mut text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-        .with_context(|| format!("cannot read {shown}"))?;
-        toml::from_str(&text).with_context(|| format!("{shown} is not right"))
+        let Some(text) = read(&file, MAX_POLICY)? else { return Ok(Self::default()) };
+        toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
     }
 
     /// # Errors
@@ -164,6 +156,8 @@ fn list(words: impl Iterator<Item = impl fmt::Display>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::manifest;
 
@@ -194,59 +188,31 @@ mod tests {
     #[test]
     fn what_is_asked_for_as_a_table() {
         let policy: Policy = toml::from_str(POLICY).unwrap();
-        let local = "listen = '127.0.0.1:0'\nworkers = 1\n";
+        let worker = |listen, workers| format!("listen = '{listen}'\nworkers = {workers}\n");
+        let (any, little) = ("127.0.0.1:0", "memory = '1MiB'");
+        let with = |keys: &str| worker(any, 1) + keys;
         for (name, worker, limits, refused) in [
-            ("small", local.to_owned(), "memory = '128MiB'", None),
+            ("small", worker(any, 4), "memory = '128MiB'", None),
+            ("small", worker(any, 1), "memory = '129MiB'", Some("of memory (it allows 128.0 MiB)")),
+            ("small", worker(any, 5), little, Some("5 workers (it allows 4)")),
+            ("big", worker(any, 5), little, Some("to listen on 127.0.0.1:0 (it allows none)")),
+            ("small", worker("[::1]:8500", 1), little, None),
+            ("small", worker("[::1]:9000", 1), little, Some("to listen on [::1]:9000")),
+            ("small", worker("0.0.0.0:81", 1), little, Some("to listen on 0.0.0.0:81")),
+            ("small", with("allowed-outbound-hosts = ['https://api.example.com']"), little, None),
             (
                 "small",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("5 workers (it allows 4)"),
-            ),
-            (
-                "big",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("to listen on 127.0.0.1:0 (it allows none)"),
-            ),
-            ("small", local.to_owned(), "memory = '129MiB'", Some("of memory (it allows 128.0 MiB)")),
-            ("small", local.replace("127.0.0.1:0", "[::1]:8500"), "memory = '1MiB'", None),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "[::1]:9000"),
-                "memory = '1MiB'",
-                Some("to listen on [::1]:9000"),
-            ),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "0.0.0.0:81"),
-                "memory = '1MiB'",
-                Some("to listen on 0.0.0.0:81"),
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['https://api.example.com']"),
-                "memory = '1MiB'",
-                None,
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['http://api.example.com']"),
-                "memory = '1MiB'",
+                with("allowed-outbound-hosts = ['http://api.example.com']"),
+                little,
                 Some("requests of the worker to http://api.example.com"),
             ),
             (
                 "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d', writable = true }}]"),
-                "memory = '1MiB'",
+                with("folders = [{ source = 'data', destination = '/d', writable = true }]"),
+                little,
                 Some("the worker to write to the folder /d"),
             ),
-            (
-                "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d' }}]"),
-                "memory = '1MiB'",
-                None,
-            ),
+            ("small", with("folders = [{ source = 'data', destination = '/d' }]"), little, None),
         ] {
             let checked = policy.check(&app(name, &worker, limits)).map_err(|error| error.to_string());
             match (refused, checked) {

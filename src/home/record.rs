@@ -2,12 +2,12 @@
 //!
 //! The master reads all at its start and brings back what they say; it alone writes them.
 
-use std::{fs, io, io::Read as _, num::NonZeroU32, path::PathBuf};
+use std::{fs, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Home, Prepared, create, write};
+use super::{Home, Prepared, create, read::read, write};
 
 /// Entries of its history that an app keeps.
 pub const MAX_HISTORY: usize = 100;
@@ -62,16 +62,7 @@ impl Record {
     /// The file can't be read, or isn't one of ours.
     pub fn load(home: &Home, app: &str) -> anyhow::Result<Self> {
         let file = file(home, app);
-        let mut text = String::new();
-        let opened = match fs::File::open(&file) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-        };
-        opened
-            .take(MAX_RECORD)
-            .read_to_string(&mut text)
-            .with_context(|| format!("cannot read {}", file.display()))?;
+        let Some(text) = read(&file, MAX_RECORD)? else { return Ok(Self::default()) };
         serde_json::from_str(&text).with_context(|| {
             format!("{} is damaged; mend or remove it, and deploy {app} again", file.display())
         })

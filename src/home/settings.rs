@@ -1,12 +1,10 @@
 //! What the user decides for a whole home, in `settings.toml`. Read anew for each use: who edits it
 //! need not restart anything.
 
-use std::{fs, io, io::Read as _};
-
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::Home;
+use super::{Home, read::read};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 pub const KEEP: usize = 5;
@@ -39,20 +37,15 @@ impl Settings {
     /// The file can't be read or isn't right: then nothing may be deployed, as it may forbid it.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
         let file = home.folder().join("settings.toml");
-        let shown = file.display();
-        let mut text = String::new();
-        match fs::File::open(&file) {
-            Ok(opened) => opened.take(MAX_SETTINGS).read_to_string(&mut text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-        .with_context(|| format!("cannot read {shown}"))?;
-        toml::from_str(&text).with_context(|| format!("{shown} is not right"))
+        let Some(text) = read(&file, MAX_SETTINGS)? else { return Ok(Self::default()) };
+        toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

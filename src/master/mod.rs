@@ -1,14 +1,22 @@
 //! The master: spawns, watches, routes and listens. It runs no guest code and does not die.
 //!
 //! ```text
-//!   run -> release -> compile (a child per component)
-//!     \--> reload (SIGHUP, `hatchery dev`): the next release
-//!     \--> app, one for each, with one of these per generation:
+//!   run (foreground) --> reload (SIGHUP, `hatchery dev`): the next release
+//!     |
+//!   serve (service) --> admin (its socket) --> deploy: jobs, and what is restored; on file in `home`
+//!     |                                          |--> store: asks storekeepers (a child per request)
+//!     |                                          v
+//!     |----------------------------------> release -> compile (a child per component)
+//!     v
+//!   apps -> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
 //!                             children (links, exits)
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
+//!
+//! All of it is one thread's. `sys::spawn` has another, which starts the children; what reads or writes
+//! files goes to the runtime's own.
 mod admin;
 mod app;
 mod apps;

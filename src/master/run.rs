@@ -41,7 +41,7 @@ const USUAL_FDS: u64 = 1024;
 /// Runs the apps until a signal ends them. Prints one line on stdout for each app that is ready:
 /// `ready app=NAME addr=HOST:PORT`.
 ///
-/// To be called in a current-thread Tokio runtime, on the main thread.
+/// To be called in a current-thread Tokio runtime.
 ///
 /// # Errors
 /// An app could not start: its port is taken, its component does not compile, or one of its

@@ -17,7 +17,7 @@ use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,
     host::{BodyLimits, Handle, Job, PerRequest, Purpose, Requests, Wasi},
-    ipc::message::{Idle, ToMaster},
+    ipc::message::{Idle, Stop, ToMaster},
     manifest::{InstanceMode, Worker},
 };
 
@@ -115,16 +115,16 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
     let mut accepted_all = false;
     child.ready();
     let mut wearing = Wearing::new(&child.boot.app, handle.clone());
-    let (within, idle) = loop {
+    let Stop { within, idle } = loop {
         tokio::select! {
             reason = wearing.out(&connections) => {
                 // The master sees to it from here on.
                 child.cluster.tell(&ToMaster::Recycle { reason });
             }
             event = child.inbox.next() => match event {
-                Event::Stop { within, idle } => break (within, idle),
+                Event::Stop(stop) => break stop,
                 Event::Serve => connections.open(),
-                Event::Check { check, path, timeout } => health.check(check, path, timeout),
+                Event::Check(check) => health.check(check),
                 Event::ClusterReady | Event::RunEnded(..) | Event::Superseded => {}
             },
             ended = &mut guest => {
@@ -169,7 +169,7 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
         () = async {
             loop {
                 // The second time: there is nobody else any more, and less time.
-                if let Event::Stop { idle: Idle::Close, .. } = child.inbox.next().await {
+                if let Event::Stop(Stop { idle: Idle::Close, .. }) = child.inbox.next().await {
                     connections.close_idle();
                 }
             }

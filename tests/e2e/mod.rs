@@ -6,7 +6,9 @@
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
-//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (20).
+//! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (20),
+//! - `HATCHERY_E2E_QUIET` to anything where nothing else runs on the machine: then an app's latency beside
+//!   another's attacks is compared with what it is alone.
 
 mod admin;
 mod balance;
@@ -19,6 +21,7 @@ mod capabilities;
 mod cgroup;
 mod check;
 mod cli;
+mod compile;
 mod crash;
 mod deploy;
 mod deploy_crash;

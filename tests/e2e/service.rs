@@ -18,7 +18,7 @@ async fn it_starts_serves_stops_and_comes_back() {
 
     let processes = service.processes();
     service.ok(&["stop"]).await;
-    assert!(gone(&processes, Duration::from_millis(100)).await, "{processes:?}");
+    assert!(gone(&processes, Duration::from_secs(1)).await, "{processes:?}");
     assert!(service.fails(&["stop"]).await.contains("no hatchery runs with the home"));
 
     // What was deployed is back, from the store: its folder is no longer needed.

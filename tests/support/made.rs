@@ -16,7 +16,7 @@ pub(crate) fn made(name: &str) -> Option<Vec<u8>> {
             None
         }
         (Err(error), _) => panic!(
-            "cannot read {}: {error}; run `just guests` (or `guests/components.sh` and `guests/samples.sh`) first, or \
+            "cannot read {}: {error}; run `just guests` first, or \
              set HATCHERY_COMPONENTS to the folder with the built components",
             file.display()
         ),

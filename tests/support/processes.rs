@@ -49,8 +49,17 @@ impl OsProcess {
 
     /// The same, if it is still there.
     pub(crate) fn try_peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// How often its first thread has gone to sleep: a loop that does nothing hardly ever wakes.
+    pub(crate) fn sleeps(&self) -> u64 {
+        self.status("voluntary_ctxt_switches:").unwrap()
+    }
+
+    fn status(&self, key: &str) -> Option<u64> {
         let status = fs::read_to_string(self.file("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = status.lines().find(|line| line.starts_with(key))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 

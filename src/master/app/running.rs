@@ -18,7 +18,7 @@ use crate::{
     cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
-        message::{Boot, ToChild, ToMaster},
+        message::{Boot, Stop, ToChild, ToMaster},
     },
     master::{
         children::{self, Child, ChildEvent, Happening, Launch},
@@ -337,7 +337,7 @@ impl Running {
                 }
                 Action::StopChild { pid, within, idle } => {
                     self.draining(pid);
-                    self.control(pid, &ToChild::Stop { within, idle });
+                    self.control(pid, &ToChild::Stop(Stop { within, idle }));
                 }
                 Action::Kill { pid } => {
                     self.keep_last_lines(pid);

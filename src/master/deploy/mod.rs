@@ -9,6 +9,7 @@
 //!
 //! `admin` and `serve` call it. One job at a time for each app.
 
+mod bring;
 mod job;
 mod lag;
 mod restore;

@@ -77,16 +77,16 @@ impl Deployer {
         let mut happens = self.start(app, record, Plan::default(), &Events::none()).await?;
         while let Some(step) = happens.recv().await {
             match step {
-                Step::Serves { address, .. } => {
-                    print_serves(name, address);
-                    return Ok(());
-                }
-                Step::Failed(why) => anyhow::bail!(why),
                 Step::Starts { .. }
                 | Step::Healthy
                 | Step::Canary { .. }
                 | Step::Promoted { .. }
                 | Step::Alone => {}
+                Step::Serves { address, .. } => {
+                    print_serves(name, address);
+                    return Ok(());
+                }
+                Step::Failed(why) => anyhow::bail!(why),
             }
         }
         anyhow::bail!("it was stopped")

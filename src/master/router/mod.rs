@@ -197,9 +197,9 @@ impl Router {
             | ToChild::ClusterReady
             | ToChild::Processes(_)
             | ToChild::RunEnded { .. }
-            | ToChild::Stop { .. }
+            | ToChild::Stop(_)
             | ToChild::Superseded
-            | ToChild::Check { .. }
+            | ToChild::Check(_)
             | ToChild::Serve => {}
         }
     }
