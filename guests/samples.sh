@@ -52,11 +52,12 @@ rust() {
     cp -r -- "${found%/Cargo.toml}" "$sources"
     # Which compiler there is, build.sh finds out.
     rm -f -- "$sources/rust-toolchain.toml"
-    (cd -- "$sources" && timeout "$build_timeout" "$here/build.sh" cargo build --quiet --locked --release \
-      --target wasm32-wasip2 --example "$example" --target-dir "$here/target/samples") >&2
-    found=$here/target/samples/wasm32-wasip2/release/examples
+    # wstd's is a program. Debian's libc has no start for programs, and nobody starts this one.
+    (cd -- "$sources" && timeout "$build_timeout" "$here/build.sh" cargo rustc --quiet --locked --release \
+      --target wasm32-wasip2 --example "$example" --target-dir "$here/target/samples" -- -Clink-arg=--no-entry) >&2
     # A library's file has `_` for `-`.
-    if [[ -f $found/$example.wasm ]]; then found=$found/$example.wasm; else found=$found/${example//-/_}.wasm; fi
+    found=$here/target/samples/wasm32-wasip2/release/examples/$example.wasm
+    [[ -f $found ]] || found=$(dirname -- "$found")/${example//-/_}.wasm
     cp -- "$found" "$work/$component.wasm"
     made "$work/$component.wasm" "$component" "$version"
   done <<<"$crates"

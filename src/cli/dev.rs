@@ -220,8 +220,7 @@ impl Session {
                 None => false,
             };
             if !is_renewed {
-                // Also what was handed over before is part of it.
-                self.changed.remove(&app.folder);
+                // Where it fails, the next save may still be one that needs none.
                 build::build(app).await?;
                 self.handed.built(&app.folder);
             }

@@ -101,11 +101,12 @@ fn build(table: &Section<'_, '_>, folder: &Path, mistakes: &mut Mistakes) -> Opt
 fn live(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Option<Live> {
     let mut files = Vec::new();
     for At { value, span } in table.strings("live", mistakes) {
-        let mut parts = value.split('/').rev();
-        let is_file = parts
-            .next()
-            .is_some_and(|last| !last.is_empty() && !last.get(1..).is_none_or(|rest| rest.contains('*')));
-        if !is_file || parts.any(|part| matches!(part, "" | "." | "..") || part.contains('*')) {
+        let (folder, last) = value.rsplit_once('/').unwrap_or(("", value));
+        let is_name = |part: &str| !matches!(part, "" | "." | "..");
+        let is_folder =
+            folder.is_empty() || folder.split('/').all(|part| is_name(part) && !part.contains('*'));
+        // A path that begins with `/` has an empty folder too.
+        if value.starts_with('/') || !is_folder || !is_name(last) || last.chars().skip(1).any(|c| c == '*') {
             let help = "name a file from the app's folder on, or all with an end, as in `live = [\"*.py\", \"notes/*.py\"]`";
             mistakes.at(span, "this can't be a file of the app", help);
         }
