@@ -5,11 +5,14 @@ mod build;
 mod cgroup;
 mod check;
 mod deploy;
+mod dev;
+mod failure;
 mod follow;
 mod history;
 mod home;
 mod inspect;
 mod keygen;
+mod new;
 mod options;
 mod pack;
 mod progress;
@@ -24,9 +27,12 @@ mod start;
 mod status;
 mod stop;
 mod store;
+mod test;
 mod undeploy;
 
 use std::process::ExitCode;
+
+pub use failure::print as print_failure;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -52,6 +58,8 @@ const BLOCKING_THREADS: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
+  hatchery new hello --lang python               a folder to begin with; then: hatchery dev hello
+  hatchery test hello                            started, tested by its own tests, stopped
   hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
   hatchery run app --workers 4 --listen 127.0.0.1:0
   hatchery check app                             is the manifest right, and the component?
@@ -81,6 +89,9 @@ enum Verb {
     Push(push::Push),
     Pull(pull::Pull),
     Store(store::Store),
+    New(new::New),
+    Dev(dev::Dev),
+    Test(test::Test),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -125,6 +136,7 @@ impl Cli {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         let is_child = self.verb.is_child();
+        let mut code = ExitCode::SUCCESS;
         let result = runtime.block_on(async {
             match self.verb {
                 Verb::Run(run) => run.execute().await,
@@ -146,6 +158,9 @@ impl Cli {
                 Verb::Push(push) => push.execute().await,
                 Verb::Pull(pull) => pull.execute().await,
                 Verb::Store(store) => store.execute().await,
+                Verb::New(new) => new.execute(),
+                Verb::Dev(dev) => dev.execute().await,
+                Verb::Test(test) => test.execute().await.map(|ended| code = ended),
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
@@ -155,7 +170,7 @@ impl Cli {
         // A guest's blocking call into the file system must not hold up the end.
         runtime.shutdown_background();
         match result {
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(()) => Ok(code),
             Err(error) if is_child => {
                 tracing::error!("ends: {error:#}");
                 Ok(ExitCode::FAILURE)

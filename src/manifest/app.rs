@@ -40,6 +40,8 @@ pub struct App {
     pub dev_with: Vec<PathBuf>,
     /// How a new version proves itself.
     pub deploy: Deploy,
+    /// What `hatchery test` runs (`[test] command`).
+    pub test: Option<Test>,
 }
 
 impl App {
@@ -146,6 +148,22 @@ pub struct Build {
     pub command: Vec<String>,
     /// The file that the command leaves, absolute; it may be outside the app's folder.
     pub output: PathBuf,
+    /// Programs that it needs beside its first word. Looked for before it is run.
+    pub tools: Vec<String>,
+    /// The folder with the one world of what it leaves, absolute; for a core module that does not say its own.
+    pub wit: Option<PathBuf>,
+    /// Sources that the guest can read itself, for `hatchery dev`.
+    pub live: Option<Live>,
+}
+
+/// `live` and `live-command` of a `build` table: what `hatchery dev` hands to the guest in place of a build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Files from the app's folder on. Never empty. The last part may begin with a `*`, which stands for any
+    /// file there with that end.
+    pub files: Vec<String>,
+    /// Split as [`Build::command`]: prints what is handed over. Without it, that is the files.
+    pub command: Option<Vec<String>>,
 }
 
 /// What a guest may reach. Nothing by default.
@@ -241,6 +259,13 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
+/// The `[test]` table. The command runs in the app's folder, against the running app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// As [`Build::command`].
+    pub command: Vec<String>,
+}
+
 /// The `[deploy]` table. Nothing by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
@@ -295,6 +320,7 @@ mod tests {
             limits: Limits { memory: 256 << 20, process_memory, ..Limits::default() },
             dev_with: vec![],
             deploy: Deploy::default(),
+            test: None,
         }
     }
 

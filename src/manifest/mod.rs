@@ -24,8 +24,8 @@ mod read;
 mod schedule;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
-    MAX_HANDLES, PROCESS_HEADROOM, Recycle, Worker,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
+    MAX_HANDLES, PROCESS_HEADROOM, Recycle, Test, Worker,
 };
 pub use check::{
     BODY_SIZE, BODY_TIMEOUT, CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE,

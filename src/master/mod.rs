@@ -1,7 +1,7 @@
 //! The master: spawns, watches, routes and listens. It runs no guest code and does not die.
 //!
 //! ```text
-//!   run (foreground) --> reload (SIGHUP): the next release
+//!   run (foreground) --> reload (SIGHUP, `hatchery dev`): the next release
 //!     |
 //!   serve (service) --> admin (its socket) --> deploy: jobs, and what is restored; on file in `home`
 //!     |                                          |--> store: asks storekeepers (a child per request)
@@ -53,7 +53,7 @@ mod store;
 mod witness;
 
 pub use compile::{Compiled, compile};
-pub use reload::Load;
+pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
 pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

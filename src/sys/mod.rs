@@ -22,5 +22,6 @@ mod recv_fds;
 pub mod shared;
 pub mod spawn;
 pub mod sync;
+pub mod terminate;
 pub mod usage;
 pub mod user;

@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -57,6 +57,30 @@ impl Cluster {
     pub(crate) fn spawn(apps: &[App], arguments: &[&str]) -> Self {
         let mut cluster = Self::prepare(apps);
         cluster.launch(arguments);
+        cluster
+    }
+
+    /// As [`Cluster::prepare`], for another verb with the same options, such as `dev`.
+    pub(crate) fn prepare_verb(verb: &str, apps: &[App]) -> Self {
+        let mut cluster = Self::prepare(apps);
+        let run = std::mem::replace(&mut cluster.command, Command::new(binary()));
+        cluster.command.arg(verb).args(run.get_args().skip(1));
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => cluster.command.env(name, value),
+                None => cluster.command.env_remove(name),
+            };
+        }
+        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster
+    }
+
+    /// `hatchery dev` of the app in this folder, with these variables; not ready yet.
+    pub(crate) fn dev(folder: &Path, variables: &[(&str, OsString)]) -> Self {
+        let mut cluster = Self::prepare_verb("dev", &[]);
+        cluster.command.arg(folder).envs(variables.iter().map(|(name, value)| (name, value)));
+        cluster.apps.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
+        cluster.launch(&["--listen", "127.0.0.1:0"]);
         cluster
     }
 

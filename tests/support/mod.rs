@@ -14,6 +14,7 @@ mod latency;
 mod liar;
 mod lines;
 mod load;
+mod made;
 mod place;
 mod probe;
 mod processes;
@@ -34,8 +35,9 @@ pub(crate) use http::{
 pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use load::Load;
+pub(crate) use made::made;
 pub(crate) use probe::{Entry, Probe, Sent, colour, generation};
-pub(crate) use processes::{OsProcess, gone, marked};
+pub(crate) use processes::{OsProcess, gone, mark, marked};
 pub(crate) use registry::{Registry, User, digest};
 pub(crate) use service::Service;
 pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};

@@ -102,3 +102,8 @@ pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
 pub(crate) async fn gone(processes: &[OsProcess], deadline: Duration) -> bool {
     in_time(deadline, async || !processes.iter().any(OsProcess::lives)).await
 }
+
+/// The name of the mark's variable, for who starts a cluster by other means.
+pub(crate) fn mark() -> &'static str {
+    MARK
+}

@@ -4,11 +4,13 @@
 //! run finds all of them; `load` gives out no app while there is a mistake.
 
 mod capabilities;
+mod command;
 mod component;
 mod deploy;
 mod limits;
 mod listen;
 mod schedule;
+mod test;
 mod worker;
 
 use std::{
@@ -86,6 +88,7 @@ pub(super) fn check(
     let there = schedule::There { worker: top.has("worker"), agent: top.has("agent") };
     let schedules = schedule::schedules(&top, there, &limits, mistakes);
     let deploy = deploy::deploy(&top, mistakes);
+    let test = test::test(&top, mistakes);
     let (dev_with, dev_with_places) = dev_with(&top, folder, mistakes);
 
     let places = Places {
@@ -105,6 +108,8 @@ pub(super) fn check(
         limits,
         dev_with,
         deploy,
+        // As with worker and agent.
+        test: test.map_or(Some(None), |test| test.map(Some))?,
     };
     Some((app, places))
 }
