@@ -7,7 +7,7 @@
 //!   restore: the same from the records, at the start
 //! ```
 //!
-//! `admin` and `serve` call it. One job at a time for each app.
+//! `admin` and `serve` call it. One job at a time for each app, and none while the store is pruned (`turns`).
 
 mod bring;
 mod job;
