@@ -119,7 +119,8 @@ async fn a_drain_that_gets_less_time_leaves_some_for_the_guests_stop() {
     // With that code it has ended by itself, after its guest's stop.
     assert!(log.matches("exit code 0").count() == 2 && !log.contains("SIGKILL"), "{log}");
     assert_eq!(log.matches("stopping with open connections").count(), 1, "{log}");
-    assert!(slow.await.unwrap().is_err());
+    // It may still hear that its instance has gone.
+    assert!(!slow.await.unwrap().is_ok_and(|reply| reply.status == 200));
 }
 
 #[tokio::test]
