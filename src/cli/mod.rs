@@ -15,7 +15,6 @@ mod keygen;
 mod new;
 mod options;
 mod pack;
-mod pieces;
 mod progress;
 mod pull;
 mod push;

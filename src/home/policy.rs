@@ -64,7 +64,11 @@ impl FromStr for Place {
                 let address = address.trim_start_matches('[').trim_end_matches(']');
                 let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
                 let port = |text: &str| text.parse().map_err(|_| wrong());
-                (address.parse().map_err(|_| wrong())?, port(first)?..=port(last)?)
+                let ports = port(first)?..=port(last)?;
+                if ports.is_empty() {
+                    return Err(format!("{text:?} has no port: its first one is after its last"));
+                }
+                (address.parse().map_err(|_| wrong())?, ports)
             }
         };
         Ok(Self { text: text.to_owned(), address, ports })
@@ -232,6 +236,8 @@ mod tests {
             ("", true),
             ("[any]\nlisten = ['127.0.0.1:80-']", false),
             ("[any]\nlisten = ['localhost']", false),
+            ("[any]\nlisten = ['127.0.0.1:9000-8000']", false),
+            ("[any]\nlisten = ['127.0.0.1:9000-9000']", true),
             ("[any]\nwrokers = 1", false),
             ("[app.a]\nmemory = '1GiB'", true),
             ("workers = 1", false),

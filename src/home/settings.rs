@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{Home, read::read};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
-pub const KEEP: usize = 5;
+const KEEP: usize = 5;
 
 /// The most bytes of the file.
 const MAX_SETTINGS: u64 = 256 << 10;

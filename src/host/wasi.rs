@@ -1,6 +1,8 @@
 //! A guest's WASI context: environment, folders, output. No network but `wasi:http`, no arguments,
 //! no standard input.
 
+use std::{fs, io, path::Path};
+
 use anyhow::Context as _;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
@@ -16,9 +18,44 @@ pub(super) fn context(capabilities: &Capabilities) -> anyhow::Result<WasiCtx> {
     }
     for folder in &capabilities.folders {
         let permissions = if folder.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        is_itself(&folder.source)
+            .with_context(|| format!("cannot open the folder {}", folder.source.display()))?;
         wasi.preopened_dir(&folder.source, &folder.destination, permissions)
             .map_err(anyhow::Error::from)
             .with_context(|| format!("cannot open the folder {}", folder.source.display()))?;
     }
     Ok(wasi.build())
+}
+
+/// Sources have no links, and no guest may write beside one: a link would be somebody's trick, and lead to
+/// what the guest was not given.
+fn is_itself(folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(folder)?.is_symlink() {
+        return Err(io::Error::other("a link has taken its place; deploy or start the app again"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::manifest::Folder;
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("free");
+        let capabilities = Capabilities {
+            folders: vec![Folder { source: source.clone(), destination: "/free".to_owned(), writable: true }],
+            ..Capabilities::default()
+        };
+        fs::create_dir(&source).unwrap();
+        context(&capabilities).unwrap();
+        fs::remove_dir(&source).unwrap();
+        symlink("/", &source).unwrap();
+        let error = context(&capabilities).err().map(|error| format!("{error:#}")).unwrap();
+        assert!(error.contains("a link has taken its place"), "{error}");
+    }
 }

@@ -26,9 +26,7 @@ use tokio::{
 
 use super::{
     crash::Who,
-    exit, groups,
-    groups::Capped,
-    heartbeat,
+    exit, groups, heartbeat,
     native::Native,
     os_pid::OsPid,
     reason::{MAX_REASON, cut},
@@ -223,10 +221,12 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let out_of_memory = group.as_ref().and_then(Capped::out_of_memory).filter(|_| !end.killed);
-        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
         // Its folder goes before the app may end.
-        drop(group);
+        let out_of_memory = match group {
+            Some(group) => group.ended().await.filter(|_| !end.killed),
+            None => None,
+        };
+        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
         let reason = witness.exited(reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, Connection, Guest, Load, Service, Version, eventually, get};
+use crate::support::{App, Connection, Guest, Load, Service, Version, eventually, generation};
 
 /// What a canary is watched for at most; worse ones are found earlier.
 const WATCHED: &str = "60s";
@@ -29,10 +29,6 @@ async fn serving(guest: Guest, balance: &str) -> (Service, SocketAddr) {
     (service, addr)
 }
 
-async fn generation(addr: SocketAddr) -> u64 {
-    get(addr, "/self").await.json::<Value>()["generation"].as_u64().unwrap()
-}
-
 /// The state of each generation, by number.
 async fn states(service: &Service) -> Vec<String> {
     let status = service.status().await;
@@ -41,8 +37,7 @@ async fn states(service: &Service) -> Vec<String> {
 }
 
 async fn history(service: &Service) -> Vec<Value> {
-    let history: Value = serde_json::from_str(&service.ok(&["history", "probe", "--json"]).await).unwrap();
-    history["history"].as_array().unwrap().clone()
+    service.history("probe").await["history"].as_array().unwrap().clone()
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod deploy_hostile;
 mod deploy_oci;
 mod deploy_refused;
 mod dev;
+mod escape;
 mod flat;
 mod foreground;
 mod hang;

@@ -6,7 +6,6 @@ use std::{
     ffi::OsString,
     fs,
     net::SocketAddr,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -15,28 +14,25 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::{
-    App, DEADLINE, in_time,
+    App, DEADLINE,
+    command::clean,
+    in_time,
     lines::Lines,
+    place::Place,
     processes::{MARK, OsProcess, marked},
 };
 
 /// How long an orderly stop may take when a test is done.
 const STOP: Duration = Duration::from_secs(20);
 
-/// Compiled components of all tests, so that each is compiled once. Every cluster's own home has a link
-/// to it.
-pub(super) const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
-
 /// One master with all its apps and processes.
 pub(crate) struct Cluster {
     command: Command,
     /// None before it is launched.
     master: Option<Child>,
-    folder: TempDir,
-    mark: String,
+    place: Place,
     apps: Vec<String>,
     /// What it prints for machines.
     pub(crate) stdout: Lines,
@@ -108,32 +104,23 @@ impl Cluster {
 
     /// Writes all there is to start.
     pub(crate) fn prepare(apps: &[App]) -> Self {
-        let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();
-        let home = folder.path().join("home");
-        fs::create_dir_all(CACHE).unwrap();
-        fs::create_dir_all(&home).unwrap();
-        symlink(CACHE, home.join("cache")).unwrap();
-        let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut command = Command::new(binary());
-        command.arg("run").arg("--home").arg(home);
+        let place = Place::new();
+        let mut command = clean(binary());
+        command.arg("run").arg("--home").arg(place.home());
         for app in apps {
-            let folder = folder.path().join(&app.name);
+            let folder = place.folder.path().join(&app.name);
             fs::create_dir_all(&folder).unwrap();
             app.write(&folder);
             if app.is_named {
                 command.arg(folder);
             }
         }
-        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
-            command.env_remove(name);
-        }
-        command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env(MARK, &place.mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self {
             command,
             master: None,
-            folder,
-            mark,
+            place,
             apps: apps.iter().map(|app| app.name.clone()).collect(),
             stdout: Lines::default(),
             log: Lines::default(),
@@ -162,12 +149,12 @@ impl Cluster {
 
     /// An app's folder.
     pub(crate) fn folder(&self, app: &str) -> PathBuf {
-        self.folder.path().join(app)
+        self.place.folder.path().join(app)
     }
 
     /// Where the master keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.place.home()
     }
 
     /// An app's crash reports, the oldest first.
@@ -200,7 +187,7 @@ impl Cluster {
 
     /// All processes of this cluster, the master included.
     pub(crate) fn processes(&self) -> Vec<OsProcess> {
-        marked(&self.mark)
+        marked(&self.place.mark)
     }
 
     /// The agents or workers by their title's end, such as `worker probe/0`.

@@ -82,7 +82,7 @@ impl OsProcess {
 }
 
 /// All that have this mark, zombies excepted (theirs is gone).
-pub(super) fn marked(mark: &str) -> Vec<OsProcess> {
+pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
     let variable = format!("{MARK}={mark}");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {

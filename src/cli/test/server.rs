@@ -19,8 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::start::level;
-use crate::{home::Home, manifest::App, sys::terminate::terminate};
+use crate::{home::Home, log, manifest::App, sys::terminate::terminate};
 
 /// The longest that it may take to be ready. The master has bounds of its own, for each step.
 const MAX_START: Duration = Duration::from_secs(3600);
@@ -58,7 +57,7 @@ impl Server {
         let file = made().with_context(|| format!("cannot write to {}", folder.path().display()))?;
         let mut command = Command::new("/proc/self/exe");
         command.arg0("hatchery: master");
-        command.args(level()).arg("run").arg(path).arg("--home").arg(&own);
+        command.args(log::arguments()).arg("run").arg(path).arg("--home").arg(&own);
         command.args(["--parent", &std::process::id().to_string()]);
         if app.worker.is_some() {
             command.args(["--listen", &format!("{}=127.0.0.1:0", app.name)]);

@@ -39,6 +39,8 @@ struct Context<'a> {
     folder: &'a Path,
     /// Files that decide what a guest may do: it must not be given the right to write them.
     guarded: Vec<PathBuf>,
+    /// Folders that a guest may write to, the agent's and the worker's, without links.
+    writable: Vec<PathBuf>,
 }
 
 /// Checks the whole manifest. `None` comes with at least one mistake; an app may too.
@@ -70,6 +72,11 @@ pub(super) fn check(
             .flat_map(|file| [file.canonicalize().ok(), Some(file)])
             .flatten()
             .chain([file.to_owned()])
+            .collect(),
+        writable: [&worker_table, &agent_table]
+            .into_iter()
+            .flatten()
+            .flat_map(|table| capabilities::writable(table, folder))
             .collect(),
     };
     let worker = worker_table.as_ref().map(|table| worker::worker(table, &context, mistakes));
