@@ -137,7 +137,8 @@ impl Cluster {
 
     /// Waits for every app's ready line.
     pub(crate) async fn ready(&mut self) {
-        let all = in_time(2 * DEADLINE, async || {
+        // Interpreters are compiled first, which takes minutes where the machine is busy.
+        let all = in_time(6 * DEADLINE, async || {
             self.stdout.count("ready app=") == self.apps.len() || self.status().is_some()
         });
         assert!(all.await, "not ready in time");
