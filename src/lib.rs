@@ -67,6 +67,7 @@
 
 pub mod admin;
 pub mod agent;
+pub mod broker;
 pub mod bundle;
 pub mod child;
 pub mod cli;

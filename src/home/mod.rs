@@ -33,7 +33,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use lock::{LAST_MOMENTS, Lock, holder, lasting_holder};
-pub use policy::Policy;
+pub use policy::{OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, MAX_HISTORY, Record};
 pub use settings::{KEEP, Settings};
 pub use write::Prepared;

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::Home;
 use crate::manifest::{App, OutboundHost};
@@ -40,6 +40,17 @@ struct Rules {
     listen: Option<Vec<Place>>,
     outbound_hosts: Option<Vec<OutboundHost>>,
     writable_folders: Option<bool>,
+    /// May an entry name loopback, a private network and the like? What it names then is granted.
+    outbound_private: Option<bool>,
+}
+
+/// What a broker must know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundPolicy {
+    /// `None`: any.
+    pub hosts: Option<Vec<OutboundHost>>,
+    /// May addresses be named that names must not lead to?
+    pub private: bool,
 }
 
 /// `127.0.0.1`, `127.0.0.1:8080`, `[::1]:8000-8999`.
@@ -104,6 +115,16 @@ impl Policy {
         toml::from_str(&text).with_context(|| format!("{shown} is not right"))
     }
 
+    /// Where requests of an app of this name may go, whatever its manifest says.
+    #[must_use]
+    pub fn outbound(&self, app: &str) -> OutboundPolicy {
+        let own = self.app.get(app);
+        OutboundPolicy {
+            hosts: self.rule(own, |rules| rules.outbound_hosts.as_ref()).cloned(),
+            private: *self.rule(own, |rules| rules.outbound_private.as_ref()).unwrap_or(&true),
+        }
+    }
+
     /// # Errors
     /// What the app asks for beyond it, each by name.
     pub fn check(&self, app: &App) -> anyhow::Result<()> {
@@ -128,11 +149,13 @@ impl Policy {
             beyond.push(format!("{} of memory (it allows {most})", ByteSize(app.limits.memory as u64)));
         }
         let hosts = self.rule(own, |rules| rules.outbound_hosts.as_ref());
+        let private = self.rule(own, |rules| rules.outbound_private.as_ref()) != Some(&false);
         let writable = self.rule(own, |rules| rules.writable_folders.as_ref());
         for (role, component) in app.components() {
             let capabilities = &component.capabilities;
             for wanted in &capabilities.allowed_outbound_hosts {
-                if hosts.is_some_and(|hosts| !hosts.iter().any(|host| host.covers(wanted))) {
+                let is_covered = hosts.is_none_or(|hosts| hosts.iter().any(|host| host.covers(wanted)));
+                if !is_covered || (!private && wanted.names_special()) {
                     beyond.push(format!("requests of the {role} to {wanted}"));
                 }
             }
@@ -174,6 +197,10 @@ mod tests {
         listen = ['127.0.0.1', '[::1]:8000-8999', '0.0.0.0:80']
         outbound-hosts = ['https://*.example.com']
         writable-folders = false
+
+        [app.public]
+        outbound-hosts = ['*://localhost:*', 'http://10.0.0.1', 'https://a.com']
+        outbound-private = false
 
         [app.big]
         workers = 64
@@ -235,6 +262,19 @@ mod tests {
                 "memory = '1MiB'",
                 Some("requests of the worker to http://api.example.com"),
             ),
+            ("public", format!("{local}allowed-outbound-hosts = ['https://a.com']"), "memory = '1MiB'", None),
+            (
+                "public",
+                format!("{local}allowed-outbound-hosts = ['http://localhost']"),
+                "memory = '1MiB'",
+                Some("requests of the worker to http://localhost"),
+            ),
+            (
+                "public",
+                format!("{local}allowed-outbound-hosts = ['http://10.0.0.1']"),
+                "memory = '1MiB'",
+                Some("requests of the worker to http://10.0.0.1"),
+            ),
             (
                 "small",
                 format!("{local}folders = [{{ source = 'data', destination = '/d', writable = true }}]"),
@@ -258,6 +298,20 @@ mod tests {
             }
             Policy::default().check(&app(name, &worker, limits)).unwrap();
         }
+    }
+
+    #[test]
+    fn outbound_as_a_table() {
+        let policy: Policy = toml::from_str(POLICY).unwrap();
+        for (app, hosts, private) in [
+            ("small", &["https://*.example.com"][..], true),
+            ("big", &["https://*.example.com"], true),
+            ("public", &["*://localhost:*", "http://10.0.0.1", "https://a.com"], false),
+        ] {
+            let hosts = Some(hosts.iter().map(|host| host.parse().unwrap()).collect());
+            assert_eq!(policy.outbound(app), OutboundPolicy { hosts, private }, "{app}");
+        }
+        assert_eq!(Policy::default().outbound("a"), OutboundPolicy { hosts: None, private: true });
     }
 
     #[test]

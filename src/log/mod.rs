@@ -118,3 +118,10 @@ pub fn name(app: &str, role: Role, slot: u32) {
         std::mem::forget(tracing::error_span!("process", app, %role, slot).entered());
     }
 }
+
+/// From now on, this process's lines are of this app's broker.
+pub fn name_broker(app: &str) {
+    if NAME.set(format!("{app} broker")).is_ok() {
+        std::mem::forget(tracing::error_span!("process", app, role = "broker").entered());
+    }
+}

@@ -102,6 +102,8 @@ impl Table {
                 "header-timeout",
                 "body-timeout",
                 "write-timeout",
+                "outbound-connections",
+                "outbound-size",
             ],
             Self::Dev => &["with"],
             Self::Deploy => {

@@ -6,15 +6,17 @@
 //!     \--> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
-//!                             children (links, exits)
+//!                             children (links, exits), broker (its own)
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
 mod admin;
 mod app;
 mod apps;
 mod arguments;
+mod authorities;
 mod balance;
 mod bind;
+mod broker;
 mod children;
 mod compile;
 mod crash;
@@ -24,6 +26,7 @@ mod front;
 mod groups;
 mod handoff;
 mod heartbeat;
+mod ledger;
 mod listeners;
 mod manager;
 mod measure;
@@ -48,4 +51,4 @@ pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

@@ -32,6 +32,7 @@ use crate::{
         bind::bind,
         children::ChildEvent,
         front::{self, Front},
+        ledger::Ledger,
         listeners::Breach,
         pids::Pids,
         plan::{Canary, Plan},
@@ -82,6 +83,8 @@ pub(super) struct Generations {
     planned: Option<Canary>,
     /// The coming one is a canary.
     trial: Option<Trial>,
+    /// What any of them was denied outside.
+    ledger: Ledger,
 }
 
 /// A release that waits.
@@ -107,6 +110,7 @@ impl Generations {
         });
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
+        let ledger = Ledger::new(&release.app.name);
         let serving = Running::start(running::Options {
             release,
             generation: 1,
@@ -115,6 +119,7 @@ impl Generations {
             seed,
             events: events.clone(),
             steps,
+            ledger: ledger.clone(),
         });
         Ok(Self {
             serving,
@@ -135,6 +140,7 @@ impl Generations {
             gone_counts: Snapshot::default(),
             planned: None,
             trial: None,
+            ledger,
         })
     }
 
@@ -340,6 +346,7 @@ impl Generations {
             seed: self.seed ^ generation,
             events: self.events.clone(),
             steps,
+            ledger: self.ledger.clone(),
         }));
     }
 

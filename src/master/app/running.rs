@@ -21,8 +21,11 @@ use crate::{
         message::{Boot, ToChild, ToMaster},
     },
     master::{
+        authorities::authorities,
+        broker::{self, Broker},
         children::{self, Child, ChildEvent, Happening, Launch},
         front::Front,
+        ledger::Ledger,
         pids::Pids,
         reason::{MAX_REASON, cut},
         release::Release,
@@ -51,6 +54,8 @@ pub(super) struct Options {
     pub(super) events: mpsc::Sender<ChildEvent>,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
+    /// Of the app.
+    pub(super) ledger: Ledger,
 }
 
 /// One generation.
@@ -87,12 +92,15 @@ pub(super) struct Running {
     last_lines: Vec<String>,
     /// Processes that ended, or failed, when they were ready.
     crashes: u64,
+    /// Connects to other hosts for its children, where they are granted any.
+    broker: Option<Broker>,
+    ledger: Ledger,
 }
 
 impl Running {
     /// Starts it.
     pub(super) fn start(options: Options) -> Self {
-        let Options { release, generation, front, pids, seed, events, steps } = options;
+        let Options { release, generation, front, pids, seed, events, steps, ledger } = options;
         let limits = release.app.limits;
         let shape = Shape {
             app: release.app.name.clone(),
@@ -111,6 +119,11 @@ impl Running {
             request_timeout: limits.request_timeout,
             seed,
         };
+        let broker = Broker::start(broker::Options {
+            app: release.app.clone(),
+            events: events.clone(),
+            ledger: ledger.clone(),
+        });
         let mut running = Self {
             release,
             generation,
@@ -133,6 +146,8 @@ impl Running {
             health: None,
             last_lines: vec![],
             crashes: 0,
+            broker,
+            ledger,
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -236,6 +251,7 @@ impl Running {
                 self.check(health::Event::Checked { pid, check, result });
                 self.settle();
             }
+            Happening::Frame(ToMaster::Denied(denials), _) => self.ledger.add(denials),
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
@@ -265,6 +281,9 @@ impl Running {
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }
         self.front.gone(pid);
+        if let Some(broker) = &self.broker {
+            broker.gone(pid);
+        }
         self.check(health::Event::Gone(pid));
         self.router.gone(pid, Instant::now(), &mut self.out);
         self.send_out();
@@ -364,14 +383,18 @@ impl Running {
         let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
         self.router.added(process.clone());
         let address = if role == Role::Worker { self.front.address() } else { None };
-        let boot = Boot { app: self.release.app.clone(), process, processes, address, replacement };
+        let app = &self.release.app;
+        let broker = self.broker.as_ref().filter(|_| app.is_granted_hosts(role));
+        let authorities = if broker.is_some() { authorities() } else { vec![] };
+        let boot = Boot { app: app.clone(), process, processes, address, replacement, authorities };
         let code = match role {
             Role::Agent => &self.release.agent,
             Role::Worker => &self.release.worker,
         };
         let code = code.as_ref().map(|code| Arc::clone(&code.code));
         let launched = self.front.add(pid, role).and_then(|fds| {
-            let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener };
+            let broker = broker.map(|broker| broker.add(pid, role)).transpose()?;
+            let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener, broker };
             children::launch(launch, self.events.clone())
         });
         match launched {

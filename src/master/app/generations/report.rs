@@ -21,6 +21,7 @@ impl Generations {
             (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
             counts.add(&one.counts());
         }
+        let (denied, denied_more) = self.ledger.entries();
         AppStatus {
             name: app.name.clone(),
             version: app.version.clone(),
@@ -30,6 +31,8 @@ impl Generations {
             generation: serving.generation,
             traffic: Traffic::from(&counts),
             generations: [serving.status(now)].into_iter().chain(coming).chain(leaving).collect(),
+            denied,
+            denied_more,
         }
     }
 }
