@@ -148,7 +148,12 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let port = addr.port();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let dialler = dialler(&["http://127.0.0.1:*", "http://localhost:*", "http://ip6-localhost:*", "http://*.invalid:*"]);
+        let dialler = dialler(&[
+            "http://127.0.0.1:*",
+            "http://localhost:*",
+            "http://ip6-localhost:*",
+            "http://*.invalid:*",
+        ]);
         assert_eq!(dial(&dialler, "127.0.0.1", port).await, Ok(addr));
         assert_eq!(dial(&dialler, "[::ffff:127.0.0.1]", port).await, Ok(addr));
         assert_eq!(dial(&dialler, "localhost", port).await, Ok(addr));
@@ -163,7 +168,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
         let local = hosts.lines().filter(|line| line.starts_with("127."));
-        let names = local.flat_map(|line| line.split_whitespace().skip(1)).filter(|name| *name != "localhost");
+        let names =
+            local.flat_map(|line| line.split_whitespace().skip(1)).filter(|name| *name != "localhost");
         for name in names {
             let entry = format!("http://{name}:*");
             let dialler = dialler(&[&entry]);

@@ -73,7 +73,9 @@ pub(super) async fn serve(peer: Peer, socket: FdSocket, dialler: Arc<Dialler>) -
 
 fn shown(connected: &Result<TcpStream, DialError>) -> String {
     match connected {
-        Ok(stream) => stream.peer_addr().map_or_else(|_| "connected".to_owned(), |to| format!("connected to {to}")),
+        Ok(stream) => {
+            stream.peer_addr().map_or_else(|_| "connected".to_owned(), |to| format!("connected to {to}"))
+        }
         Err(error) => error.to_string(),
     }
 }
@@ -107,6 +109,18 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        broker::rules::Rules,
+        cluster::{Origin, Pid, Role, Scheme},
+        home::OutboundPolicy,
+        ipc::{
+            broker::{BrokerBoot, DialId},
+            denials::Reporter,
+        },
+    };
+
+    /// Far more than any of these takes.
+    const DEADLINE: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn a_rate_has_a_burst_and_a_pace() {
@@ -118,5 +132,93 @@ mod tests {
         // A long pause gives no more than one burst.
         let later = begun + Duration::from_secs(60);
         assert_eq!((0..=RATE).map(|_| rate.wait(later)).filter(Duration::is_zero).count(), RATE as usize);
+    }
+
+    /// A peer's task, and its own end of the socket, after `Began`.
+    async fn peer(granted: &[&str]) -> (FdSocket, tokio::task::JoinHandle<Result<(), String>>) {
+        let (ours, theirs) = FdSocket::pair().unwrap();
+        ours.send(b"left by the one before", None).await.unwrap();
+        let rules = Rules::new(BrokerBoot {
+            app: "a".to_owned(),
+            agent: vec![],
+            worker: granted.iter().map(|entry| entry.parse().unwrap()).collect(),
+            policy: OutboundPolicy { hosts: None, private: true },
+            hang_timeout: DEADLINE,
+        });
+        let dialler = Arc::new(Dialler::new(rules, Reporter::new(|_| {})));
+        let socket = FdSocket::from_fd(theirs).unwrap();
+        let peer = Peer { pid: Pid(1), role: Role::Worker };
+        let task = tokio::spawn(serve(peer, socket, dialler));
+        assert_eq!(heard(&ours).await, (Answer::Began, false));
+        (ours, task)
+    }
+
+    async fn heard(socket: &FdSocket) -> (Answer, bool) {
+        let mut packet = [0; MAX_PACKET];
+        let (length, fd) = timeout(DEADLINE, socket.recv(&mut packet)).await.unwrap().unwrap().unwrap();
+        (postcard::from_bytes(&packet[..length]).unwrap(), fd.is_some())
+    }
+
+    fn ask(id: u64, host: &str, port: u16) -> Vec<u8> {
+        let to = Origin { scheme: Scheme::Http, host: host.to_owned(), port };
+        postcard::to_stdvec(&Ask { id: DialId(id), to, within: DEADLINE }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_granted_is_handed_over_and_nothing_else() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (socket, task) = peer(&["http://127.0.0.1:*"]).await;
+        for (id, host, expected) in [
+            (1, "127.0.0.1", Answer::Connected(DialId(1))),
+            (2, "localhost", Answer::Failed(DialId(2), DialError::Denied)),
+            (3, "169.254.169.254", Answer::Failed(DialId(3), DialError::Denied)),
+            (4, "127.1", Answer::Failed(DialId(4), DialError::Denied)),
+            (5, "", Answer::Failed(DialId(5), DialError::Denied)),
+            (1, "127.0.0.1", Answer::Connected(DialId(1))),
+        ] {
+            socket.send(&ask(id, host, port), None).await.unwrap();
+            assert_eq!(heard(&socket).await, (expected, matches!(expected, Answer::Connected(_))), "{host}");
+        }
+        drop(socket);
+        assert_eq!(timeout(DEADLINE, task).await.unwrap().unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn who_breaks_the_protocol_is_read_no_more() {
+        let long = ask(1, &"a".repeat(MAX_HOST + 1), 80);
+        let right = ask(1, "a", 80);
+        let huge = vec![0; MAX_PACKET + 1];
+        for (packet, with_fd, expected) in [
+            (&b"garbage, and long enough for it"[..], false, "garbage"),
+            (&long, false, "a host of more than 254 bytes"),
+            (&huge, false, "more than"),
+            (&right, true, "an fd"),
+        ] {
+            let (socket, task) = peer(&[]).await;
+            let file = tempfile::tempfile().unwrap();
+            socket.send(packet, with_fd.then(|| file.as_fd())).await.unwrap();
+            let error = timeout(DEADLINE, task).await.unwrap().unwrap().unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_waits() {
+        let (socket, _task) = peer(&[]).await;
+        let begun = Instant::now();
+        let count = u64::from(RATE) + 300;
+        let flood = async {
+            for id in 0..count {
+                socket.send(&ask(id, "a.example", 80), None).await.unwrap();
+            }
+        };
+        let answers = async {
+            for _ in 0..count {
+                assert!(matches!(heard(&socket).await, (Answer::Failed(_, DialError::Denied), false)));
+            }
+        };
+        tokio::join!(flood, answers);
+        assert!(begun.elapsed() >= Duration::from_millis(299), "{:?}", begun.elapsed());
     }
 }

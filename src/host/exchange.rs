@@ -90,14 +90,13 @@ pub(super) type Io = Box<dyn Future<Output = Result<()>> + Send>;
 
 /// Sends the request, and gives the head of its response as soon as it is there. The connection lives as
 /// long as what drives it.
-pub(super) async fn exchange(
-    outgoing: &Outgoing,
-    exchange: Exchange,
-) -> Result<(Response<WasiBody>, Io)> {
+pub(super) async fn exchange(outgoing: &Outgoing, exchange: Exchange) -> Result<(Response<WasiBody>, Io)> {
     let Exchange { to, mut request, timeouts } = exchange;
     let room = outgoing.room()?;
     let connecting = connect(outgoing, &to, timeouts.connect);
-    let Ok(stream) = timeout(timeouts.connect, connecting).await else { return Err(Error::ConnectionTimeout) };
+    let Ok(stream) = timeout(timeouts.connect, connecting).await else {
+        return Err(Error::ConnectionTimeout);
+    };
     let mut builder = http1::Builder::new();
     builder.max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS);
     let handshake = builder.handshake(TokioIo::new(stream?)).await;
@@ -193,31 +192,22 @@ pub(super) fn failure(error: &hyper::Error, meter: &Meter) -> Error {
         Error::HttpResponseIncomplete
     } else if error.is_timeout() {
         Error::HttpResponseTimeout
-    } else if error.is_canceled() || error.is_closed() || of_system(error) {
+    } else if error.is_canceled() || error.is_closed() {
         Error::ConnectionTerminated
     } else {
-        Error::HttpProtocolError
+        match of_system(error) {
+            Some(io::ErrorKind::UnexpectedEof) => Error::HttpResponseIncomplete,
+            // What can't be decoded comes as an error of I/O too.
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) | None => Error::HttpProtocolError,
+            Some(_) => Error::ConnectionTerminated,
+        }
     }
 }
 
-fn of_system(error: &hyper::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<io::Error>)
+fn of_system(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let source = std::error::Error::source(error)?;
+    source.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timeouts_are_the_shorter_ones() {
-        let second = Duration::from_secs(1);
-        let hour = Duration::from_secs(3600);
-        assert_eq!(Timeouts::of(None), LONGEST);
-        let options = RequestOptions {
-            connect_timeout: Some(hour),
-            first_byte_timeout: Some(second),
-            between_bytes_timeout: None,
-        };
-        assert_eq!(Timeouts::of(Some(options)), Timeouts { first_byte: second, ..LONGEST });
-    }
-}
+mod tests;

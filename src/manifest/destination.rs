@@ -65,7 +65,7 @@ mod tests {
             ("[::ffff:127.0.0.1]", Some("127.0.0.1")),
             ("[::FFFF:7f00:1]", Some("127.0.0.1")),
             ("[0:0:0:0:0:ffff:a9fe:a9fe]", Some("169.254.169.254")),
-            ("[::127.0.0.1]", Some("[::127.0.0.1]")),
+            ("[::127.0.0.1]", Some("[::7f00:1]")),
             ("localhost", Some("localhost")),
             ("LocalHost.", Some("localhost")),
             ("API.Example.com.", Some("api.example.com")),

@@ -17,7 +17,9 @@ pub(super) fn authorities() -> Vec<Vec<u8>> {
         let file = Path::new(&file);
         read(file).unwrap_or_else(|error| {
             let file = file.display();
-            tracing::error!("guests trust the usual authorities, not those of SSL_CERT_FILE {file}: {error:#}");
+            tracing::error!(
+                "guests trust the usual authorities, not those of SSL_CERT_FILE {file}: {error:#}"
+            );
             vec![]
         })
     };

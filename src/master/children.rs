@@ -46,7 +46,8 @@ use crate::{
     },
     sys::{
         inherit::{
-            BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+            BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
+            LISTENER_FD,
         },
         spawn::{Spawn, spawn},
     },
@@ -357,7 +358,9 @@ impl Manners {
                 Some(Happening::Failed(reason))
             }
             // A report that comes too soon is left out: it could be one of a flood.
-            ToMaster::Denied(_) if self.denied.is_some_and(|last| last.elapsed() < denials::EVERY / 2) => None,
+            ToMaster::Denied(_) if self.denied.is_some_and(|last| last.elapsed() < denials::EVERY / 2) => {
+                None
+            }
             ToMaster::Denied(_) => {
                 self.denied = Some(Instant::now());
                 Some(Happening::Frame(frame, data))

@@ -65,7 +65,8 @@ impl Ledger {
 fn clean(mut origin: Origin) -> Origin {
     origin.host = match Destination::parse(&origin.host) {
         Some(host) => host.to_string(),
-        None => printable(origin.host.get(..origin.host.floor_char_boundary(MAX_HOST)).unwrap_or_default()).to_string(),
+        None => printable(origin.host.get(..origin.host.floor_char_boundary(MAX_HOST)).unwrap_or_default())
+            .to_string(),
     };
     origin
 }
@@ -127,14 +128,17 @@ mod tests {
             .iter()
             .map(|entry| (entry.origin.as_str(), entry.count, entry.allow.as_deref()))
             .collect();
-        assert_eq!(shown[..6], [
-            ("http://api.example.com", 9, Some("allowed-outbound-hosts = [\"http://api.example.com\"]")),
-            ("http://127.0.0.1:7002", 8, Some("allowed-outbound-hosts = [\"http://127.0.0.1:7002\"]")),
-            ("http://rebinds.example", 7, Some("allowed-outbound-hosts = [\"http://169.254.169.254\"]")),
-            ("http://rebinds.example", 6, Some("allowed-outbound-hosts = [\"http://[fd00:ec2::254]\"]")),
-            ("http://a.com:81", 5, None),
-            ("http://127.1", 4, None),
-        ]);
+        assert_eq!(
+            shown[..6],
+            [
+                ("http://api.example.com", 9, Some("allowed-outbound-hosts = [\"http://api.example.com\"]")),
+                ("http://127.0.0.1:7002", 8, Some("allowed-outbound-hosts = [\"http://127.0.0.1:7002\"]")),
+                ("http://rebinds.example", 7, Some("allowed-outbound-hosts = [\"http://169.254.169.254\"]")),
+                ("http://rebinds.example", 6, Some("allowed-outbound-hosts = [\"http://[fd00:ec2::254]\"]")),
+                ("http://a.com:81", 5, None),
+                ("http://127.1", 4, None),
+            ]
+        );
         assert!(!shown[6].0.contains('\u{1b}'), "{:?}", shown[6]);
         ledger.add(report(&[("api.EXAMPLE.com", 80, Why::Manifest, 1)]));
         assert_eq!(ledger.entries().0[0].count, 10);

@@ -35,6 +35,8 @@ mod misbehaviour;
 mod neighbours;
 mod oci;
 mod oci_hostile;
+mod outbound;
+mod outbound_broker;
 mod overload;
 mod recycle;
 mod reliability;

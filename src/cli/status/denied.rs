@@ -42,7 +42,8 @@ mod tests {
             reason: "the manifest does not name it".to_owned(),
             allow,
         };
-        app.denied = vec![entry("https://api.example.com", 120, Some(allow)), entry("http://x\u{1b}", 3, None)];
+        app.denied =
+            vec![entry("https://api.example.com", 120, Some(allow)), entry("http://x\u{1b}", 3, None)];
         app.denied_more = 7;
         let text = denied(&app, Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
