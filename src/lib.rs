@@ -11,13 +11,18 @@
 //!            |worker 0| |worker 1| |worker 2|      | compilers |  short-lived, one per component
 //!            +--------+ +--------+ +--------+      +-----------+
 //!             HTTP, messages, scheduled tasks
+//!                    \   a socket each: to ask for connections to other hosts
+//!                  +--------+
+//!                  | broker |--- other hosts         one per app that is granted any
+//!                  +--------+
 //! ```
 //!
 //! All are this one binary. The **master** spawns, watches, routes messages, owns the listeners and
 //! never looks into wasm. A **compiler** turns a component into native code, which comes back as a
 //! sealed memfd; agents and workers map it, so that N of them share its pages. A **worker** keeps one
 //! resident instance (or makes one per request) and serves the connections that the master hands
-//! over; an **agent** keeps its component's instance and the app's timers. Every process has one
+//! over; an **agent** keeps its component's instance and the app's timers. A **broker** connects to other hosts
+//! for them, and alone decides where to. Every process has one
 //! current-thread Tokio runtime: parallelism is processes.
 //!
 //! A reload starts a new **generation** of an app beside the old one and switches when it is ready. Every
@@ -41,6 +46,13 @@
 //!     host::http -> guest -> host::body -> client
 //! ```
 //!
+//! And of a request of a guest to another host:
+//!
+//! ```text
+//! guest -> host::outbound -> host::exchange -> child::broker -> broker (rules, dial) -> child::broker ->
+//!     host::exchange (TLS, HTTP/1.1) -> guest
+//! ```
+//!
 //! # Modules
 //!
 //! | module | what it owns | imports no role |
@@ -56,6 +68,7 @@
 //! | [`agent`] | schedules | |
 //! | [`worker`] | connections and requests | |
 //! | [`compiler`] | the compiler child | |
+//! | [`broker`] | the child that connects to other hosts | |
 //! | [`storekeeper`] | the child that looks at bundles | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |

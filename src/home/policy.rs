@@ -9,6 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     ops::RangeInclusive,
+    path::Path,
     str::FromStr,
 };
 
@@ -103,7 +104,15 @@ impl Policy {
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("policy.toml");
+        Self::load_in(home.folder())
+    }
+
+    /// The same, of a folder that may be no home yet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_in(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("policy.toml");
         let shown = file.display();
         let mut text = String::new();
         match fs::File::open(&file) {

@@ -67,6 +67,8 @@ pub fn init(format: Format, level: LevelFilter) {
         .with_target("hatchery", level)
         .with_target("guest", level)
         .with_target("schedule", level)
+        // It warns of whatever another host does to a guest's request, which the guest hears itself.
+        .with_target("wasmtime_wasi_http", level.min(LevelFilter::ERROR))
         .with_default(level.min(LevelFilter::WARN));
     let registry = tracing_subscriber::registry().with(targets);
     match format {

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     cluster::{Pid, Role},
-    home::{Home, OutboundPolicy, Policy},
+    home::{OutboundPolicy, Policy},
     ipc::{
         broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
         link::{self, Reader, Sender},
@@ -254,7 +254,7 @@ async fn boot(app: &App) -> anyhow::Result<BrokerBoot> {
 /// Read anew for each broker. Where it can't be read there is none.
 fn policy(app: &str) -> anyhow::Result<OutboundPolicy> {
     let policy = match HOME.get() {
-        Some(home) => Policy::load(&Home::open(home)?)?,
+        Some(home) => Policy::load_in(home)?,
         None => Policy::default(),
     };
     Ok(policy.outbound(app))
