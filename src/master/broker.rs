@@ -37,6 +37,7 @@ use crate::{
     home::{OutboundPolicy, Policy},
     ipc::{
         broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
+        denials::EVERY,
         link::{self, Reader, Sender},
     },
     manifest::App,
@@ -205,6 +206,7 @@ async fn converse(
     for (pid, (role, socket)) in &peers.sockets {
         hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
     }
+    let mut reported: Option<Instant> = None;
     let mut hangs = std::pin::pin!(heartbeat::watch(heartbeat, hang_timeout));
     loop {
         tokio::select! {
@@ -218,7 +220,12 @@ async fn converse(
                 }
             }
             frame = line.reader.next() => match frame? {
-                Some((FromBroker::Denied(denials), _)) => options.ledger.add(denials),
+                // As with any child's: what comes too soon could be of a flood.
+                Some((FromBroker::Denied(_), _)) if reported.is_some_and(|last| last.elapsed() < EVERY / 2) => {}
+                Some((FromBroker::Denied(denials), _)) => {
+                    reported = Some(Instant::now());
+                    options.ledger.add(denials);
+                }
                 Some((FromBroker::Breach { pid, mut reason }, _)) => {
                     cut(&mut reason, MAX_REASON);
                     let what = Happening::Failed(reason);
