@@ -83,8 +83,6 @@ pub(super) struct Generations {
     planned: Option<Canary>,
     /// The coming one is a canary.
     trial: Option<Trial>,
-    /// What any of them was denied outside.
-    ledger: Ledger,
 }
 
 /// A release that waits.
@@ -110,8 +108,8 @@ impl Generations {
         });
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
-        let ledger = Ledger::new(&release.app.name);
         let serving = Running::start(running::Options {
+            ledger: Ledger::new(&release.app.name),
             release,
             generation: 1,
             front: Arc::new(front),
@@ -119,7 +117,6 @@ impl Generations {
             seed,
             events: events.clone(),
             steps,
-            ledger: ledger.clone(),
         });
         Ok(Self {
             serving,
@@ -140,7 +137,6 @@ impl Generations {
             gone_counts: Snapshot::default(),
             planned: None,
             trial: None,
-            ledger,
         })
     }
 
@@ -346,7 +342,7 @@ impl Generations {
             seed: self.seed ^ generation,
             events: self.events.clone(),
             steps,
-            ledger: self.ledger.clone(),
+            ledger: self.serving.ledger.clone(),
         }));
     }
 

@@ -5,6 +5,7 @@
 mod checks;
 mod report;
 mod send;
+mod spawn;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,12 +19,11 @@ use crate::{
     cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
-        message::{Boot, ToChild, ToMaster},
+        message::{ToChild, ToMaster},
     },
     master::{
-        authorities::authorities,
         broker::{self, Broker},
-        children::{self, Child, ChildEvent, Happening, Launch},
+        children::{Child, ChildEvent, Happening},
         front::Front,
         ledger::Ledger,
         pids::Pids,
@@ -94,7 +94,8 @@ pub(super) struct Running {
     crashes: u64,
     /// Connects to other hosts for its children, where they are granted any.
     broker: Option<Broker>,
-    ledger: Ledger,
+    /// What it and the others of its app were denied outside.
+    pub(super) ledger: Ledger,
 }
 
 impl Running {
@@ -376,37 +377,5 @@ impl Running {
         self.router.draining(pid);
         self.front.draining(pid);
         self.check(health::Event::Gone(pid));
-    }
-
-    fn spawn(&mut self, pid: Pid, role: Role, slot: u32, replacement: bool) {
-        let processes = self.cluster.processes();
-        let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
-        self.router.added(process.clone());
-        let address = if role == Role::Worker { self.front.address() } else { None };
-        let app = &self.release.app;
-        let broker = self.broker.as_ref().filter(|_| app.is_granted_hosts(role));
-        let authorities = if broker.is_some() { authorities() } else { vec![] };
-        let boot = Boot { app: app.clone(), process, processes, address, replacement, authorities };
-        let code = match role {
-            Role::Agent => &self.release.agent,
-            Role::Worker => &self.release.worker,
-        };
-        let code = code.as_ref().map(|code| Arc::clone(&code.code));
-        let launched = self.front.add(pid, role).and_then(|fds| {
-            let broker = broker.map(|broker| broker.add(pid, role)).transpose()?;
-            let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener, broker };
-            children::launch(launch, self.events.clone())
-        });
-        match launched {
-            Ok(child) => {
-                self.children.insert(pid, child);
-            }
-            Err(error) => {
-                let reason = format!("it could not be started: {error}");
-                tracing::warn!(app = self.release.app.name, %role, slot, %pid, reason, "failed");
-                self.forget(pid, &reason);
-                self.told.push_back(Event::Exited { pid, reason });
-            }
-        }
     }
 }

@@ -21,7 +21,7 @@ impl Generations {
             (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
             counts.add(&one.counts());
         }
-        let (denied, denied_more) = self.ledger.entries();
+        let (denied, denied_more) = serving.ledger.entries();
         AppStatus {
             name: app.name.clone(),
             version: app.version.clone(),
