@@ -37,7 +37,7 @@ pub use failure::print as print_failure;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, compiler, log, storekeeper, worker};
+use crate::{agent, broker, compiler, log, storekeeper, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -112,13 +112,22 @@ enum Verb {
     Storekeeper {
         master: i32,
     },
+    /// A broker, started by the master
+    #[command(hide = true)]
+    Broker {
+        master: i32,
+    },
 }
 
 impl Verb {
     fn is_child(&self) -> bool {
         matches!(
             self,
-            Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. } | Self::Storekeeper { .. }
+            Self::Worker { .. }
+                | Self::Agent { .. }
+                | Self::Compiler { .. }
+                | Self::Storekeeper { .. }
+                | Self::Broker { .. }
         )
     }
 }
@@ -165,6 +174,7 @@ impl Cli {
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
                 Verb::Storekeeper { master } => storekeeper::run(master).await,
+                Verb::Broker { master } => broker::run(master).await,
             }
         });
         // A guest's blocking call into the file system must not hold up the end.

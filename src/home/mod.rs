@@ -34,7 +34,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use lock::{Lock, holder, lasting_holder};
-pub use policy::Policy;
+pub use policy::{OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
 pub use settings::Settings;
 pub use write::Prepared;

@@ -8,12 +8,13 @@ use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     ops::RangeInclusive,
+    path::Path,
     str::FromStr,
 };
 
 use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Home, read::read};
 use crate::manifest::{App, OutboundHost};
@@ -39,6 +40,17 @@ struct Rules {
     listen: Option<Vec<Place>>,
     outbound_hosts: Option<Vec<OutboundHost>>,
     writable_folders: Option<bool>,
+    /// May an entry name loopback, a private network and the like? What it names then is granted.
+    outbound_private: Option<bool>,
+}
+
+/// What a broker must know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundPolicy {
+    /// `None`: any.
+    pub hosts: Option<Vec<OutboundHost>>,
+    /// May addresses be named that names must not lead to?
+    pub private: bool,
 }
 
 /// `127.0.0.1`, `127.0.0.1:8080`, `[::1]:8000-8999`.
@@ -95,9 +107,27 @@ impl Policy {
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("policy.toml");
+        Self::load_in(home.folder())
+    }
+
+    /// The same, of a folder that may be no home yet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_in(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("policy.toml");
         let Some(text) = read(&file, MAX_POLICY)? else { return Ok(Self::default()) };
         toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
+    }
+
+    /// Where requests of an app of this name may go, whatever its manifest says.
+    #[must_use]
+    pub fn outbound(&self, app: &str) -> OutboundPolicy {
+        let own = self.app.get(app);
+        OutboundPolicy {
+            hosts: self.rule(own, |rules| rules.outbound_hosts.as_ref()).cloned(),
+            private: *self.rule(own, |rules| rules.outbound_private.as_ref()).unwrap_or(&true),
+        }
     }
 
     /// # Errors
@@ -124,11 +154,13 @@ impl Policy {
             beyond.push(format!("{} of memory (it allows {most})", ByteSize(app.limits.memory as u64)));
         }
         let hosts = self.rule(own, |rules| rules.outbound_hosts.as_ref());
+        let private = self.rule(own, |rules| rules.outbound_private.as_ref()) != Some(&false);
         let writable = self.rule(own, |rules| rules.writable_folders.as_ref());
         for (role, component) in app.components() {
             let capabilities = &component.capabilities;
             for wanted in &capabilities.allowed_outbound_hosts {
-                if hosts.is_some_and(|hosts| !hosts.iter().any(|host| host.covers(wanted))) {
+                let is_covered = hosts.is_none_or(|hosts| hosts.iter().any(|host| host.covers(wanted)));
+                if !is_covered || (!private && wanted.names_special()) {
                     beyond.push(format!("requests of the {role} to {wanted}"));
                 }
             }
@@ -173,6 +205,10 @@ mod tests {
         outbound-hosts = ['https://*.example.com']
         writable-folders = false
 
+        [app.public]
+        outbound-hosts = ['*://localhost:*', 'http://10.0.0.1', 'https://a.com']
+        outbound-private = false
+
         [app.big]
         workers = 64
         listen = []
@@ -210,6 +246,19 @@ mod tests {
                 little,
                 Some("requests of the worker to http://api.example.com"),
             ),
+            ("public", with("allowed-outbound-hosts = ['https://a.com']"), little, None),
+            (
+                "public",
+                with("allowed-outbound-hosts = ['http://localhost']"),
+                little,
+                Some("requests of the worker to http://localhost"),
+            ),
+            (
+                "public",
+                with("allowed-outbound-hosts = ['http://10.0.0.1']"),
+                little,
+                Some("requests of the worker to http://10.0.0.1"),
+            ),
             (
                 "small",
                 with("folders = [{ source = 'data', destination = '/d', writable = true }]"),
@@ -228,6 +277,20 @@ mod tests {
             }
             Policy::default().check(&app(name, &worker, limits)).unwrap();
         }
+    }
+
+    #[test]
+    fn outbound_as_a_table() {
+        let policy: Policy = toml::from_str(POLICY).unwrap();
+        for (app, hosts, private) in [
+            ("small", &["https://*.example.com"][..], true),
+            ("big", &["https://*.example.com"], true),
+            ("public", &["*://localhost:*", "http://10.0.0.1", "https://a.com"], false),
+        ] {
+            let hosts = Some(hosts.iter().map(|host| host.parse().unwrap()).collect());
+            assert_eq!(policy.outbound(app), OutboundPolicy { hosts, private }, "{app}");
+        }
+        assert_eq!(Policy::default().outbound("a"), OutboundPolicy { hosts: None, private: true });
     }
 
     #[test]

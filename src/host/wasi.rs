@@ -1,4 +1,5 @@
-//! A guest's WASI context: environment, folders, output. No network but `wasi:http`, no arguments,
+//! A guest's WASI context: environment, folders, output. No network but `wasi:http` (a guest that asks for a
+//! socket gets `access-denied`: its process has no network, and a broker gives HTTP alone), no arguments,
 //! no standard input.
 
 use std::{fs, io, path::Path};
@@ -40,8 +41,31 @@ fn is_itself(folder: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use wasmtime::component::ResourceTable;
+    use wasmtime_wasi::{
+        p2::bindings::sockets::{
+            network::{ErrorCode, IpAddressFamily},
+            tcp_create_socket::Host as _,
+            udp_create_socket::Host as _,
+        },
+        sockets::WasiSocketsCtxView,
+    };
+
     use super::*;
     use crate::manifest::Folder;
+
+    /// Both versions of `wasi:sockets` are made of the same sockets in wasmtime.
+    #[tokio::test]
+    async fn a_guest_gets_no_socket() {
+        let mut wasi = context(&Capabilities::default()).unwrap();
+        let mut table = ResourceTable::new();
+        let mut sockets = WasiSocketsCtxView { ctx: wasi.sockets(), table: &mut table };
+        for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
+            let tcp = sockets.create_tcp_socket(family).unwrap_err().downcast().unwrap();
+            let udp = sockets.create_udp_socket(family).await.unwrap_err().downcast().unwrap();
+            assert_eq!((tcp, udp), (ErrorCode::AccessDenied, ErrorCode::AccessDenied));
+        }
+    }
 
     #[test]
     fn a_link_is_not_followed() {

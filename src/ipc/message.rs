@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blackbox::Request;
 use crate::{
-    cluster::{Action, AskError, AskTarget, Pid, Process, Sender, Target},
+    cluster::{Action, AskError, AskTarget, Denials, Pid, Process, Sender, Target},
     manifest::{App, RunOn},
 };
 
@@ -65,6 +65,9 @@ pub struct Boot {
     /// This process fills a place in a cluster that was ready before: its agent does not run
     /// `immediate` schedules again.
     pub replacement: bool,
+    /// Who is trusted to say whose a certificate is, each in DER; the usual authorities where there are
+    /// none.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// From the master to a child.
@@ -272,4 +275,7 @@ pub enum ToMaster {
         /// The response's status, or why there was none.
         result: Result<u16, String>,
     },
+    /// Requests that a process without a broker denied its guest, since the last time; at most once a
+    /// second.
+    Denied(Denials),
 }

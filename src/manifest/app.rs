@@ -52,6 +52,19 @@ impl App {
         agent.into_iter().chain(worker)
     }
 
+    /// Is its component in this role granted any host to send requests to?
+    #[must_use]
+    pub fn is_granted_hosts(&self, role: Role) -> bool {
+        !self.outbound_hosts(role).is_empty()
+    }
+
+    /// The hosts that its component in this role is granted.
+    #[must_use]
+    pub fn outbound_hosts(&self, role: Role) -> &[OutboundHost] {
+        let component = self.components().find(|(its, _)| *its == role).map(|(_, component)| component);
+        component.map_or(&[], |component| &component.capabilities.allowed_outbound_hosts)
+    }
+
     /// What a process of this role may take of private memory, in bytes, on a machine that has so many:
     /// `process-memory`, or its default. A backstop behind the limit of each instance.
     #[must_use]
@@ -257,6 +270,11 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// For a client to take some more of what is written to it. Default 60 s.
     pub write_timeout: Duration,
+    /// The most connections to other hosts that one process has at once. Default 256.
+    pub outbound_connections: usize,
+    /// The most bytes of one request to another host and its response, bodies of both together. Default
+    /// 1 GiB.
+    pub outbound_size: u64,
 }
 
 /// The `[test]` table. The command runs in the app's folder, against the running app.

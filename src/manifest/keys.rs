@@ -107,6 +107,8 @@ impl Table {
                 "header-timeout",
                 "body-timeout",
                 "write-timeout",
+                "outbound-connections",
+                "outbound-size",
             ],
             Self::Dev => &["with"],
             Self::Deploy => {

@@ -38,12 +38,14 @@ use crate::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
         counters::{self, Snapshot},
+        denials,
         link::{self, Reader, SendError, Sender},
         message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
     },
     sys::{
         inherit::{
-            BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+            BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
+            LISTENER_FD,
         },
         spawn::{Spawn, spawn},
     },
@@ -97,6 +99,8 @@ pub(crate) struct Launch {
     pub(crate) handoff: Option<OwnedFd>,
     /// The listener, where it accepts for itself.
     pub(crate) listener: Option<OwnedFd>,
+    /// Its end of its socket to the broker.
+    pub(crate) broker: Option<OwnedFd>,
 }
 
 /// A child that runs.
@@ -155,7 +159,7 @@ impl Child {
 
 /// Starts a child. From then on it speaks through `events`.
 pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Result<Child> {
-    let Launch { boot, code, handoff, listener } = launch;
+    let Launch { boot, code, handoff, listener, broker } = launch;
     let (pid, limits) = (boot.process.pid, boot.app.limits);
     let code = code.map(|code| code.try_clone()).transpose()?;
     let (stream, theirs) = link::pair()?;
@@ -171,6 +175,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         (Some(their_heartbeat), HEARTBEAT_FD),
         (Some(their_blackbox), BLACKBOX_FD),
         (Some(their_counters), COUNTERS_FD),
+        (broker, BROKER_FD),
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
@@ -329,6 +334,7 @@ async fn read(
 struct Manners {
     hello: bool,
     ready: bool,
+    denied: Option<Instant>,
 }
 
 impl Manners {
@@ -350,6 +356,14 @@ impl Manners {
             ToMaster::StartFailed { mut reason } if !self.ready => {
                 cut(&mut reason, MAX_REASON);
                 Some(Happening::Failed(reason))
+            }
+            // A report that comes too soon is left out: it could be one of a flood.
+            ToMaster::Denied(_) if self.denied.is_some_and(|last| last.elapsed() < denials::EVERY / 2) => {
+                None
+            }
+            ToMaster::Denied(_) => {
+                self.denied = Some(Instant::now());
+                Some(Happening::Frame(frame, data))
             }
             frame => Some(Happening::Frame(frame, data)),
         }

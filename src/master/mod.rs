@@ -11,7 +11,7 @@
 //!   apps -> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
-//!                             children (links, exits)
+//!                             children (links, exits), broker (its own)
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
 //!
@@ -21,8 +21,10 @@ mod admin;
 mod app;
 mod apps;
 mod arguments;
+mod authorities;
 mod balance;
 mod bind;
+mod broker;
 mod children;
 mod compile;
 mod crash;
@@ -32,6 +34,7 @@ mod front;
 mod groups;
 mod handoff;
 mod heartbeat;
+mod ledger;
 mod listeners;
 mod manager;
 mod measure;
@@ -56,4 +59,4 @@ pub use compile::{Compiled, compile};
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

@@ -13,7 +13,7 @@ use super::{
     app::Demand,
     apps::{Apps, Ended},
     bind::bind_all,
-    crash, groups,
+    broker, crash, groups,
     release::{Release, compile_all},
     reload::{Load, Reloads, Wishes},
     signals::Signals,
@@ -54,6 +54,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Until the last child is gone.
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
+    broker::obey(&home);
     let listeners = bind_all(&wanted)?;
     let codes = tokio::select! {
         codes = compile_all(&wanted, &home) => codes?,

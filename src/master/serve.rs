@@ -15,7 +15,7 @@ use super::{
     admin::{Events, Socket},
     app::Demand,
     apps::{Apps, Ended},
-    crash,
+    broker, crash,
     deploy::{Action, Deployer, Job},
     groups,
     manager::{News, tell},
@@ -84,6 +84,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
     let socket = Socket::bind(&home)?;
     let (apps, ended) = Apps::new(open_files(), USUAL_APPS);
     crash::keep_in(home.folder());
+    broker::obey(home.folder());
     let deployer = Deployer::new(home.clone(), apps.clone());
     tracing::info!(home = %home.folder().display(), "started");
     let (restored_to, restored) = oneshot::channel();

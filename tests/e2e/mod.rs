@@ -44,6 +44,8 @@ mod neighbours;
 mod new;
 mod oci;
 mod oci_hostile;
+mod outbound;
+mod outbound_broker;
 mod overload;
 mod recycle;
 mod reliability;

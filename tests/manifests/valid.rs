@@ -148,6 +148,8 @@ fn every_key_arrives() {
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(6),
             write_timeout: Duration::from_secs(7),
+            outbound_connections: 32,
+            outbound_size: 16 << 20,
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
         deploy: Deploy {
@@ -197,6 +199,8 @@ fn the_defaults_are_those_of_the_design() {
         header_timeout: Duration::from_secs(30),
         body_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(60),
+        outbound_connections: 256,
+        outbound_size: 1 << 30,
     };
     assert_eq!(app.limits, expected);
 }

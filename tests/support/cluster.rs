@@ -127,6 +127,11 @@ impl Cluster {
         }
     }
 
+    /// Sets a variable of the master's environment, before it is launched.
+    pub(crate) fn env(&mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) {
+        self.command.env(name, value);
+    }
+
     /// Starts what is prepared.
     pub(crate) fn launch(&mut self, arguments: &[&str]) {
         let mut master = self.command.args(arguments).spawn().unwrap();

@@ -1,5 +1,6 @@
 //! `hatchery status`: asks, and shows what was said; with `--watch` again and again.
 
+mod denied;
 mod style;
 mod table;
 

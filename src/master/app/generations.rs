@@ -31,6 +31,7 @@ use crate::{
     master::{
         children::ChildEvent,
         front::{self, Front},
+        ledger::Ledger,
         listeners::Breach,
         pids::Pids,
         plan::{Canary, Plan},
@@ -108,6 +109,7 @@ impl Generations {
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
         let serving = Running::start(running::Options {
+            ledger: Ledger::new(&release.app.name),
             release,
             generation: 1,
             front: Arc::new(front),
@@ -340,6 +342,7 @@ impl Generations {
             seed: self.seed ^ generation,
             events: self.events.clone(),
             steps,
+            ledger: self.serving.ledger.clone(),
         }));
     }
 

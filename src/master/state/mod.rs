@@ -11,7 +11,7 @@
 //! `app` calls it with what its children did and carries out what it says. It must not do I/O or
 //! read a clock. Every spawned pid ends with exactly one [`Event::Exited`].
 
-mod backoff;
+pub(super) mod backoff;
 pub(crate) mod canary;
 mod change;
 mod end;

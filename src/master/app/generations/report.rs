@@ -27,6 +27,7 @@ impl Generations {
             let losses = one.losses();
             (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
         }
+        let (denied, denied_more) = serving.ledger.entries();
         AppStatus {
             name: app.name.clone(),
             version: app.version.clone(),
@@ -36,6 +37,8 @@ impl Generations {
             generation: serving.generation,
             traffic: Traffic::from(&counts),
             generations,
+            denied,
+            denied_more,
         }
     }
 }
