@@ -30,7 +30,7 @@ use crate::{
     manifest::Worker,
     master::{
         bind::bind,
-        children::ChildEvent,
+        children::{ChildEvent, Events},
         front::{self, Front},
         listeners::Breach,
         pids::Pids,
@@ -39,6 +39,7 @@ use crate::{
         reload::Reload,
         state::{Event, canary::Trial},
         steps::{Step, Steps},
+        turns::Share,
     },
 };
 
@@ -74,7 +75,7 @@ pub(super) struct Generations {
     max_held: usize,
     pids: Pids,
     seed: u64,
-    events: mpsc::Sender<ChildEvent>,
+    events: Events,
     breaches: mpsc::UnboundedSender<Breach>,
     /// Of generations that are gone: what their children counted.
     gone_counts: Snapshot,
@@ -82,6 +83,7 @@ pub(super) struct Generations {
     planned: Option<Canary>,
     /// The coming one is a canary.
     trial: Option<Trial>,
+    connections: Share,
 }
 
 /// A release that waits.
@@ -95,15 +97,16 @@ impl Generations {
     /// Starts the first one.
     pub(super) fn start(
         spec: Spec,
-        events: mpsc::Sender<ChildEvent>,
+        events: Events,
         breaches: mpsc::UnboundedSender<Breach>,
     ) -> anyhow::Result<Self> {
-        let Spec { release, listener, max_held, pids, seed, steps } = spec;
+        let Spec { release, listener, max_held, pids, seed, steps, messages: _, connections } = spec;
         let front = listener.zip(release.app.worker.as_ref()).map(|(listener, worker)| front::Options {
             app: release.app.name.clone(),
             listener,
             balance: worker.balance,
             max_held,
+            connections: connections.clone(),
         });
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
@@ -135,6 +138,7 @@ impl Generations {
             gone_counts: Snapshot::default(),
             planned: None,
             trial: None,
+            connections,
         })
     }
 
@@ -365,6 +369,7 @@ impl Generations {
                     listener,
                     balance: after.balance,
                     max_held: self.max_held,
+                    connections: self.connections.clone(),
                 })
             }
         };

@@ -12,8 +12,6 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::mpsc;
-
 use crate::{
     cluster::{Pid, Role, State},
     ipc::{
@@ -21,10 +19,10 @@ use crate::{
         message::{Boot, ToChild, ToMaster},
     },
     master::{
-        children::{self, Child, ChildEvent, Happening, Launch},
+        children::{self, Child, ChildEvent, Events, Happening, Launch},
         front::Front,
         pids::Pids,
-        reason::{MAX_REASON, cut},
+        reason::{MAX_REASON, broke, cut},
         release::Release,
         router::{self, Outgoing, Router},
         state::{
@@ -48,7 +46,7 @@ pub(super) struct Options {
     /// Of random choices.
     pub(super) seed: u64,
     /// Where its children's events go.
-    pub(super) events: mpsc::Sender<ChildEvent>,
+    pub(super) events: Events,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
 }
@@ -63,7 +61,7 @@ pub(super) struct Running {
     cluster: Cluster,
     router: Router,
     children: BTreeMap<Pid, Child>,
-    events: mpsc::Sender<ChildEvent>,
+    events: Events,
     /// Frames to be sent; empty between two events.
     out: Vec<Outgoing>,
     /// What `state` is to be told; empty between two events.
@@ -238,7 +236,7 @@ impl Running {
             }
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
-                    self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
+                    self.told.push_back(Event::Failed { pid, reason: broke(violation.0) });
                 }
                 self.send_out();
                 self.settle();

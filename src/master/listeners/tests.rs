@@ -39,7 +39,9 @@ impl Rig {
         let address = listener.local_addr().expect("an address");
         let (commands, told) = mpsc::unbounded_channel();
         let (breaches_to, breaches) = mpsc::unbounded_channel();
-        let options = Options { app: "test".to_owned(), policy: Policy::RoundRobin, listener, max_held: 200 };
+        let share = turns::Share::alone();
+        let options =
+            Options { app: "test".to_owned(), policy: Policy::RoundRobin, listener, max_held: 200, share };
         tokio::spawn(run(options, told, breaches_to));
         Self { commands, breaches, address, workers: vec![] }
     }
