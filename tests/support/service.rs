@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use super::{
     App, Done,
-    cluster::CACHE,
+    cluster::{CACHE, binary},
     processes::{MARK, OsProcess, marked},
 };
 
@@ -86,7 +86,7 @@ impl Service {
 
     /// A verb that is to be run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+        let mut command = Command::new(binary());
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
             command.env_remove(name);
         }

@@ -1,6 +1,10 @@
 //! A child's manners and its end, with a socket pair and small processes of the system.
 
-use std::os::fd::OwnedFd;
+use std::{
+    io::Write as _,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -8,9 +12,11 @@ use super::*;
 use crate::{
     cluster::{Action, Role, Target},
     ipc::{
+        codec::encode,
         link::{from_fd, split},
         message::PROTOCOL,
     },
+    master::turns::{MESSAGES, Turns},
 };
 
 /// Far more than any of these takes.
@@ -49,7 +55,7 @@ async fn reads(frames: &[ToMaster], raw: &[u8]) -> Vec<String> {
     let mut theirs = from_fd(theirs).expect("a socket");
     let mut bytes = bytes::BytesMut::new();
     for frame in frames {
-        crate::ipc::codec::encode(&mut bytes, frame, b"").expect("encodes");
+        encode(&mut bytes, frame, b"").expect("encodes");
     }
     theirs.write_all(&bytes).await.expect("written");
     theirs.write_all(raw).await.expect("written");
@@ -74,7 +80,7 @@ async fn what_is_sent_as_a_table() {
     };
     // As `send`, but its action is what no action may be.
     let mut reserved = bytes::BytesMut::new();
-    crate::ipc::codec::encode(&mut reserved, &send("xatchery.stop"), b"").expect("encodes");
+    encode(&mut reserved, &send("xatchery.stop"), b"").expect("encodes");
     let at = reserved.iter().position(|byte| *byte == b'x').expect("its action");
     reserved[at] = b'h';
     let mut control = reserved.clone();
@@ -150,7 +156,7 @@ async fn fds_that_nobody_asked_for_are_the_end() {
     let (ours, theirs) = link::pair().expect("a socket");
     let (reader, _sender, _writer) = split::<ToMaster, ToChild>(ours, link::Options::default());
     let mut bytes = bytes::BytesMut::new();
-    crate::ipc::codec::encode(&mut bytes, &hello(), b"").expect("encodes");
+    encode(&mut bytes, &hello(), b"").expect("encodes");
     let (events, mut seen) = events();
     let reading = tokio::spawn(read(Pid(1), reader, Manners::new(Role::Worker), events, witness()));
     let socket = std::os::unix::net::UnixStream::from(theirs);
@@ -186,4 +192,74 @@ async fn ends_as_a_table() {
     assert_eq!(ends("sleep 100", false, true).await, "signal 9 (SIGKILL)");
     assert_eq!(ends("sleep 100", true, false).await, "signal 9 (SIGKILL)", "a closed socket is the end");
     assert_eq!(ends("kill -SEGV $$", true, false).await, "signal 11 (SIGSEGV)");
+}
+
+/// Frames that the master took from each app, of which so many children write as much as they can, when it has
+/// taken enough.
+async fn taken(apps: &[usize], quantum: u64) -> Vec<usize> {
+    const ENOUGH: usize = 40_000;
+    let turns = Turns::new(quantum);
+    let total = Arc::new(AtomicUsize::new(0));
+    let mut frames = bytes::BytesMut::new();
+    encode(&mut frames, &hello(), b"").expect("encodes");
+    let begin = frames.split();
+    let send = ToMaster::Send {
+        to: Target::Agent,
+        action: Action::try_from("flood".to_owned()).expect("an action"),
+    };
+    for _ in 0..1000 {
+        encode(&mut frames, &send, &[0; 100]).expect("encodes");
+    }
+    let mut counting = vec![];
+    for children in apps {
+        let share = turns.share();
+        let (to, mut seen) = mpsc::channel(MAX_EVENTS);
+        let events = Events::new(to, share.clone());
+        for _ in 0..*children {
+            let (ours, theirs) = link::pair().expect("a socket");
+            let (reader, sender, _writer) = split::<ToMaster, ToChild>(ours, link::Options::default());
+            let manners = Manners::new(Role::Worker);
+            tokio::spawn(read(Pid(1), reader, manners, events.clone(), witness()));
+            let (begin, frames) = (begin.clone(), frames.clone());
+            std::thread::spawn(move || {
+                let mut theirs = std::os::unix::net::UnixStream::from(theirs);
+                let mut written = theirs.write_all(&begin);
+                while written.is_ok() {
+                    written = theirs.write_all(&frames);
+                }
+            });
+            drop(sender);
+        }
+        let total = Arc::clone(&total);
+        counting.push(tokio::spawn(async move {
+            let mut taken = 0;
+            let mut batch = vec![];
+            while total.load(Relaxed) < ENOUGH {
+                share.turn().await;
+                let count = seen.recv_many(&mut batch, MAX_EVENTS).await;
+                batch.clear();
+                // As routing each to one.
+                (0..count).for_each(|_| share.spend(FRAME + 100));
+                taken += count;
+                total.fetch_add(count, Relaxed);
+            }
+            taken
+        }));
+    }
+    let mut taken = vec![];
+    for counting in counting {
+        taken.push(timeout(DEADLINE, counting).await.expect("in time").expect("no panic"));
+    }
+    taken
+}
+
+#[tokio::test]
+async fn children_of_one_app_get_no_more_than_those_of_another() {
+    for apps in [&[1, 1][..], &[8, 1], &[16, 1, 4]] {
+        let without = taken(apps, u64::MAX).await;
+        let taken = taken(apps, MESSAGES).await;
+        println!("{apps:?} children: {taken:?} frames; without turns {without:?}");
+        let (least, most) = (taken.iter().min(), taken.iter().max());
+        assert!(least.zip(most).is_some_and(|(least, most)| most < &(2 * least)), "{apps:?}: {taken:?}");
+    }
 }

@@ -1,0 +1,1 @@
+//! See the top of `hostile`.
