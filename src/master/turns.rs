@@ -12,11 +12,11 @@
 //! than one. What a thing costs is known when it is done, so a balance may fall below nothing, and is then
 //! paid off a quantum a round. An app that is alone waits for nobody: its next round is the loop's next
 //! turn. `apps` makes one of these for messages and one for connections; `children`, `app` and
-//! `listeners` spend. [`Balances`] decides, and is pure.
+//! `listeners` spend. [`Balance`] decides, and is pure.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicI64, Ordering::Relaxed},
 };
 
 use tokio::{sync::Notify, task::yield_now};
@@ -25,70 +25,30 @@ use tokio::{sync::Notify, task::yield_now};
 pub(crate) const FRAME: usize = 1 << 10;
 
 /// Of frames, what an app may spend in a round.
-pub(crate) const MESSAGES: u64 = 128 << 10;
+pub(crate) const MESSAGES: u64 = 256 << 10;
 
 /// Of connections.
 pub(crate) const CONNECTIONS: u64 = 32;
 
-/// Which app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Id(u64);
+/// What an app has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Balance(i64);
 
-/// Who has how much left.
-#[derive(Debug)]
-struct Balances {
-    /// What each gets in a round, and the most that it may save.
-    quantum: i64,
-    last: u64,
-    left: BTreeMap<Id, i64>,
-}
-
-impl Balances {
-    fn new(quantum: u64) -> Self {
-        Self { quantum: i64::try_from(quantum).unwrap_or(i64::MAX), last: 0, left: BTreeMap::new() }
-    }
-
-    /// One more, with a whole quantum.
-    fn add(&mut self) -> Id {
-        self.last += 1;
-        let id = Id(self.last);
-        self.left.insert(id, self.quantum);
-        id
-    }
-
-    fn remove(&mut self, id: Id) {
-        self.left.remove(&id);
-    }
-
+impl Balance {
     /// May it go on?
-    fn may(&self, id: Id) -> bool {
-        self.left.get(&id).is_none_or(|left| *left > 0)
+    fn may(self) -> bool {
+        self.0 > 0
     }
 
-    /// It has done something. True where that was its last: a round is needed.
-    fn spend(&mut self, id: Id, cost: u64) -> bool {
-        let Some(left) = self.left.get_mut(&id) else { return false };
-        let before = *left;
-        *left = left.saturating_sub_unsigned(cost);
-        before > 0 && *left <= 0
+    /// It has done something.
+    fn spent(self, cost: usize) -> Self {
+        Self(self.0.saturating_sub_unsigned(cost as u64))
     }
 
-    /// Everybody gets a quantum. Who may go on now and could not before.
-    fn round(&mut self) -> Vec<Id> {
-        let mut free = vec![];
-        for (id, left) in &mut self.left {
-            let before = *left;
-            *left = left.saturating_add(self.quantum).min(self.quantum);
-            if before <= 0 && *left > 0 {
-                free.push(*id);
-            }
-        }
-        free
-    }
-
-    /// Does somebody have to wait for another round?
-    fn are_wanting(&self) -> bool {
-        self.left.values().any(|left| *left <= 0)
+    /// What is not spent is not saved up; a debt is paid off.
+    fn next_round(self, quantum: u64) -> Self {
+        let quantum = i64::try_from(quantum).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(quantum).min(quantum))
     }
 }
 
@@ -98,57 +58,69 @@ pub(crate) struct Turns(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    state: Mutex<State>,
+    /// What each gets in a round, and the most that it may have.
+    quantum: u64,
+    places: Mutex<Vec<Weak<Place>>>,
     /// Somebody has nothing left.
     wanted: Notify,
 }
 
+/// One app's part in them. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Share(Arc<Place>);
+
 #[derive(Debug)]
-struct State {
-    balances: Balances,
-    waiting: BTreeMap<Id, Arc<Notify>>,
+struct Place {
+    left: AtomicI64,
+    /// Who waits is let in one after the other.
+    free: Notify,
+    turns: Arc<Inner>,
 }
 
 impl Turns {
-    /// Each app may spend so much in a round. To be called in a Tokio runtime, whose tasks they are among.
+    /// Each app may spend so much in a round. To be called in a Tokio runtime, among whose tasks they are.
     pub(crate) fn new(quantum: u64) -> Self {
-        let state = State { balances: Balances::new(quantum), waiting: BTreeMap::new() };
-        let inner = Arc::new(Inner { state: Mutex::new(state), wanted: Notify::new() });
+        let inner = Arc::new(Inner { quantum, places: Mutex::default(), wanted: Notify::new() });
         tokio::spawn(rounds(Arc::clone(&inner)));
         Self(inner)
     }
 
-    /// One more app.
+    /// One more app, with a whole quantum.
     pub(crate) fn share(&self) -> Share {
-        let free = Arc::new(Notify::new());
-        let mut state = self.0.lock();
-        let id = state.balances.add();
-        state.waiting.insert(id, Arc::clone(&free));
-        drop(state);
-        Share(Arc::new(Place { id, free, turns: Arc::clone(&self.0) }))
+        let Balance(left) = Balance(0).next_round(self.0.quantum);
+        let place = Place { left: AtomicI64::new(left), free: Notify::new(), turns: Arc::clone(&self.0) };
+        let place = Arc::new(place);
+        self.0.places().push(Arc::downgrade(&place));
+        Share(place)
     }
 }
 
 impl Inner {
     /// Nothing panics under the lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Vec<Weak<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// True where somebody needs another one.
+    /// Everybody gets a quantum. True where somebody needs another one.
     fn round(&self) -> bool {
-        let mut state = self.lock();
-        for id in state.balances.round() {
-            if let Some(free) = state.waiting.get(&id) {
-                free.notify_one();
+        let mut again = false;
+        self.places().retain(|place| {
+            let Some(place) = place.upgrade() else { return false };
+            let before = place.balance();
+            let after = before.next_round(self.quantum);
+            place.left.store(after.0, Relaxed);
+            if !before.may() && after.may() {
+                place.free.notify_one();
             }
-        }
-        state.balances.are_wanting()
+            again |= !after.may();
+            true
+        });
+        again
     }
 }
 
-/// One round whenever somebody has nothing left, each after the loop has looked at its sockets and gone through
-/// what was due; never ends.
+/// One round whenever somebody has nothing left, each after the loop has looked at its sockets and gone
+/// through what was due; never ends.
 async fn rounds(turns: Arc<Inner>) {
     loop {
         turns.wanted.notified().await;
@@ -162,15 +134,10 @@ async fn rounds(turns: Arc<Inner>) {
     }
 }
 
-/// One app's part in them. Clones are the same one.
-#[derive(Clone, Debug)]
-pub(crate) struct Share(Arc<Place>);
-
-#[derive(Debug)]
-struct Place {
-    id: Id,
-    free: Arc<Notify>,
-    turns: Arc<Inner>,
+impl Place {
+    fn balance(&self) -> Balance {
+        Balance(self.left.load(Relaxed))
+    }
 }
 
 impl Share {
@@ -183,6 +150,9 @@ impl Share {
     /// Waits until it is this app's turn. Those of one app go first come, first served. Dropping the future
     /// loses nothing.
     pub(crate) async fn turn(&self) {
+        if self.may() {
+            return;
+        }
         while !self.may() {
             self.0.free.notified().await;
         }
@@ -192,24 +162,18 @@ impl Share {
 
     /// Has it something left?
     pub(crate) fn may(&self) -> bool {
-        self.0.turns.lock().balances.may(self.0.id)
+        self.0.balance().may()
     }
 
     /// It has done something that cost so much.
     pub(crate) fn spend(&self, cost: usize) {
-        let mut state = self.0.turns.lock();
-        if state.balances.spend(self.0.id, cost as u64) {
-            drop(state);
+        let before = self.0.balance();
+        let after = before.spent(cost);
+        // All run on the master's one thread.
+        self.0.left.store(after.0, Relaxed);
+        if before.may() && !after.may() {
             self.0.turns.wanted.notify_one();
         }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.turns.lock();
-        state.balances.remove(self.id);
-        state.waiting.remove(&self.id);
     }
 }
 

@@ -1,84 +1,59 @@
 //! Balances as tables, and shares among tasks of one runtime.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use proptest::{collection::vec, prelude::*};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::*;
 
-/// What happens, and who may go on afterwards: of two apps that get 10 a round.
+/// What happens to a balance that gets 10 a round.
 enum Then {
-    Spends(usize, u64),
+    Spends(usize),
     Round,
 }
 
 #[test]
-fn balances_as_a_table() {
+fn a_balance_as_a_table() {
     use Then::{Round, Spends};
-    let cases: &[(&str, &[Then], [bool; 2])] = &[
-        ("both begin with a quantum", &[], [true, true]),
-        ("some is left", &[Spends(0, 9)], [true, true]),
-        ("nothing is left", &[Spends(0, 10)], [false, true]),
-        ("a round gives it back", &[Spends(0, 10), Round], [true, true]),
-        ("a debt is paid off", &[Spends(0, 35), Round, Round], [false, true]),
-        ("in as many rounds as it takes", &[Spends(0, 35), Round, Round, Round], [true, true]),
-        ("a debt of whole rounds takes one more", &[Spends(0, 20), Round], [false, true]),
-        ("nothing is saved up", &[Round, Round, Round, Spends(1, 10)], [true, false]),
-        ("the other's are its own", &[Spends(0, 100), Spends(1, 9), Round, Spends(1, 9)], [false, true]),
-        ("a cost past all bounds", &[Spends(0, u64::MAX), Round], [false, true]),
+    let cases: &[(&str, &[Then], i64)] = &[
+        ("it begins with a quantum", &[], 10),
+        ("some is left", &[Spends(9)], 1),
+        ("nothing is left", &[Spends(10)], 0),
+        ("a round gives it back", &[Spends(10), Round], 10),
+        ("what is left is not added", &[Spends(3), Round], 10),
+        ("nothing is saved up", &[Round, Round, Round], 10),
+        ("a debt is paid off", &[Spends(35), Round, Round], -5),
+        ("in as many rounds as it takes", &[Spends(35), Round, Round, Round], 5),
+        ("a debt of whole rounds leaves nothing", &[Spends(20), Round], 0),
+        ("a cost past all bounds", &[Spends(usize::MAX), Spends(usize::MAX), Round], i64::MIN + 10),
     ];
     for (what, happens, expected) in cases {
-        let mut balances = Balances::new(10);
-        let ids = [balances.add(), balances.add()];
-        for one in *happens {
-            match one {
-                Spends(who, cost) => _ = balances.spend(ids[*who], *cost),
-                Round => _ = balances.round(),
-            }
-        }
-        assert_eq!(ids.map(|id| balances.may(id)), *expected, "{what}");
-        assert_eq!(balances.are_wanting(), expected.contains(&false), "{what}");
+        let balance = happens.iter().fold(Balance(10), |balance, one| match one {
+            Spends(cost) => balance.spent(*cost),
+            Round => balance.next_round(10),
+        });
+        assert_eq!((balance.0, balance.may()), (*expected, *expected > 0), "{what}");
     }
-}
-
-#[test]
-fn a_round_is_asked_for_once_and_names_who_is_free_again() {
-    let mut balances = Balances::new(10);
-    let (one, other) = (balances.add(), balances.add());
-    assert!(!balances.spend(one, 9));
-    assert!(balances.spend(one, 5), "that was its last");
-    assert!(!balances.spend(one, 5), "it has nothing already");
-    assert!(!balances.spend(other, 1));
-    assert_eq!(balances.round(), [one]);
-    assert_eq!(balances.round(), []);
-    balances.remove(one);
-    assert!(balances.may(one) && !balances.spend(one, 100), "who is gone holds nobody up");
-    assert!(!balances.are_wanting());
 }
 
 proptest! {
     /// Whatever they spend at a time: over many rounds each that takes all it may gets a quantum a round, but
     /// for its last cost.
     #[test]
-    fn greedy_apps_get_the_same(costs in vec(1..40_u64, 2..6), rounds in 10..60_u64) {
-        let mut balances = Balances::new(10);
-        let ids: Vec<_> = costs.iter().map(|_| balances.add()).collect();
-        let mut got = vec![0; costs.len()];
+    fn greedy_apps_get_the_same(costs in vec(1..40_usize, 2..6), rounds in 10..60_usize) {
+        let mut apps: Vec<_> = costs.iter().map(|cost| (*cost, Balance(10), 0)).collect();
         for _ in 0..rounds {
-            for (at, id) in ids.iter().enumerate() {
-                while balances.may(*id) {
-                    balances.spend(*id, costs[at]);
-                    got[at] += costs[at];
+            for (cost, balance, got) in &mut apps {
+                while balance.may() {
+                    *balance = balance.spent(*cost);
+                    *got += *cost;
                 }
+                *balance = balance.next_round(10);
             }
-            balances.round();
         }
-        for (got, cost) in got.iter().zip(&costs) {
-            prop_assert!(*got + cost + 10 >= 10 * rounds && *got <= 10 * rounds + cost, "{got} of {rounds}");
+        for (cost, _, got) in apps {
+            prop_assert!(got + cost + 10 >= 10 * rounds && got <= 10 * rounds + cost, "{got} of {rounds}");
         }
     }
 }
