@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod e2e;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod hostile;
 mod manifests;
 #[cfg(test)]

@@ -174,6 +174,11 @@ impl Child {
         self.witness.last_lines()
     }
 
+    /// It is to be killed for this, which its crash report says. The first reason counts.
+    pub(crate) fn accuse(&self, reason: &str) {
+        self.witness.accuse(reason);
+    }
+
     /// SIGKILL. Its exit comes as an event.
     pub(crate) fn kill(&mut self) {
         self.killed = true;

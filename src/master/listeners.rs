@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     balance::{Balance, Policy, Share, Step},
     handoff::{Answer, Handoff},
+    reason::broke,
     turns,
 };
 use crate::{
@@ -253,7 +254,7 @@ impl Door {
             Err(reason) => Err(reason),
         };
         if let Err(reason) = result {
-            let _ = self.breaches.send((pid, reason));
+            let _ = self.breaches.send((pid, broke(reason)));
         }
     }
 

@@ -25,9 +25,6 @@ mod tests_only {
     /// How often the file is looked at.
     const LOOK: Duration = Duration::from_millis(20);
 
-    /// The most bytes of the file that are looked at.
-    const MOST: usize = 4096;
-
     /// Waits on a thread of its own for what the file says to this process, and does it once.
     pub fn watch(control: OwnedFd) {
         let Some(file) = std::env::var_os(super::VARIABLE).and_then(|file| File::open(file).ok()) else {
@@ -50,9 +47,9 @@ mod tests_only {
     }
 
     fn wanted(file: &File) -> Option<(usize, usize, Vec<u8>)> {
-        let mut buf = [0; MOST];
-        let length = file.read_at(&mut buf, 0).ok()?;
-        let text = std::str::from_utf8(&buf[..length]).ok()?;
+        let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
+        file.read_exact_at(&mut buf, 0).ok()?;
+        let text = std::str::from_utf8(&buf).ok()?;
         // A line that is not whole yet is none.
         let (line, _) = text.split_once('\n')?;
         let mut words = line.split(' ');

@@ -49,3 +49,5 @@ mod start;
 mod status;
 mod stop;
 mod traps;
+
+pub(crate) use overload::raw;

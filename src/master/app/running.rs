@@ -286,6 +286,9 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
+                if let Some(child) = self.children.get(pid) {
+                    child.accuse(reason);
+                }
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
             }
             if matches!(event, Event::Retire | Event::Stop | Event::Kill) {

@@ -194,7 +194,8 @@ async fn bad_workers_are_told_on() {
         rig.worker(1, manner);
         rig.tell(Command::Open);
         let _client = Client::connect(rig.address).await.expect("connects");
-        assert!(rig.breach().await.starts_with(expected));
+        let breach = rig.breach().await;
+        assert!(breach.starts_with(&format!("broke the protocol: {expected}")), "{breach}");
     }
 }
 
