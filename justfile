@@ -32,6 +32,12 @@ release:
 test *args: guests
     @cargo test --locked {{ args }}
 
+# Changed inputs for a decoder (control, handoff, archive, index, manifest, admin) or all, for so many seconds each
+[group('check')]
+fuzz target="all" seconds="60":
+    @HATCHERY_FUZZ={{ target }} HATCHERY_FUZZ_SECONDS={{ seconds }} \
+        cargo test --locked --test all fuzz::for_long -- --ignored --nocapture
+
 # Formatting and lints, warnings denied
 [group('check')]
 lint:

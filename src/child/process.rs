@@ -15,7 +15,7 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    sys::{inherit, limits, name, parent},
+    sys::{inherit, limits, misbehave, name, parent},
 };
 
 /// A child that knows what it is.
@@ -44,6 +44,7 @@ impl Child {
             .with_context(|| format!("`hatchery {role}` is started by the master, not by hand"))?;
         parent::die_with_parent(master)?;
         name::set(&format!("hatchery-{role}"))?;
+        misbehave::watch(control.try_clone()?);
         let (mut reader, sender, writer) = link::split(link::from_fd(control)?, link::Options::default());
         tokio::spawn(writer.run());
         let _ = sender.try_send(&ToMaster::Hello { protocol: PROTOCOL }, &[]);

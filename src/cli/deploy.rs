@@ -74,7 +74,7 @@ Examples:
 impl Deploy {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let what = self.what()?;
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         // Before anything is built for it.
         client.get::<admin::Status>("/v1/status").await?;
         let bundle = match what {

@@ -21,7 +21,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let history: admin::History = client.get(&format!("/v1/apps/{}/history", self.app.as_ref())).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&history)?);

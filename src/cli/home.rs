@@ -1,10 +1,10 @@
 //! Where the home is: `--home`.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, os::unix::fs::MetadataExt as _, path::PathBuf};
 
 use anyhow::Context as _;
 
-use crate::home;
+use crate::{home, sys::user};
 
 /// `--home`.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,11 +17,24 @@ pub(super) struct Home {
 impl Home {
     /// The folder, made where it does not exist, for this user only.
     pub(super) fn open(&self) -> anyhow::Result<home::Home> {
-        let folder = match &self.home {
-            Some(home) => home.clone(),
-            None => state_folder().context("neither HOME nor XDG_STATE_HOME is set; use --home FOLDER")?,
-        };
+        home::Home::open(&self.folder()?)
+    }
+
+    /// The folder, to speak with its master: another user's too, who may have granted us something.
+    pub(super) fn of_master(&self) -> anyhow::Result<home::Home> {
+        let folder = self.folder()?;
+        let owner = fs::metadata(folder.join(home::SOCKET)).map(|socket| socket.uid());
+        if owner.is_ok_and(|owner| owner != user::effective()) {
+            return home::Home::of_another(&folder);
+        }
         home::Home::open(&folder)
+    }
+
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        match &self.home {
+            Some(home) => Ok(home.clone()),
+            None => state_folder().context("neither HOME nor XDG_STATE_HOME is set; use --home FOLDER"),
+        }
     }
 
     /// The folder, where a master has it or had it: nothing is made.

@@ -26,7 +26,7 @@ pub(super) struct Reload {
 
 impl Reload {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let apps = match self.app {
             Some(app) => vec![app.as_ref().to_owned()],
             None => client.get::<Status>("/v1/status").await?.apps.into_iter().map(|app| app.name).collect(),

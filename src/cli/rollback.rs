@@ -29,7 +29,7 @@ pub(super) struct Rollback {
 
 impl Rollback {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let (app, body) = (self.app.as_ref(), admin::Rollback { bundle: self.bundle });
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/rollback"), &body).await?;
         Follow { what: "rollback", app, show: Show::json(self.json), until: Until::Done }.run(events).await

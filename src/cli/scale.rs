@@ -31,7 +31,7 @@ pub(super) struct Scale {
 
 impl Scale {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let (app, body) = (self.app.as_ref(), admin::Scale { workers: self.workers });
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/scale"), &body).await?;
         Follow { what: "scale", app, show: Show::json(self.json), until: Until::Done }.run(events).await

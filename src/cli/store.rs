@@ -51,7 +51,7 @@ impl Store {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         match self.verb {
             Verb::List { json, home } => {
-                let bundles: Vec<Bundle> = Client::new(home.open()?).get("/v1/store").await?;
+                let bundles: Vec<Bundle> = Client::new(home.of_master()?).get("/v1/store").await?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&bundles)?);
                     return Ok(());
@@ -73,7 +73,7 @@ impl Store {
             }
             Verb::Prune { keep, json, home } => {
                 let pruned: Pruned =
-                    Client::new(home.open()?).post("/v1/store/prune", &Prune { keep }).await?;
+                    Client::new(home.of_master()?).post("/v1/store/prune", &Prune { keep }).await?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&pruned)?);
                     return Ok(());
@@ -84,7 +84,8 @@ impl Store {
             }
             Verb::Verify { json, home } => {
                 let nothing = serde_json::json!({});
-                let verified: Verified = Client::new(home.open()?).post("/v1/store/verify", &nothing).await?;
+                let verified: Verified =
+                    Client::new(home.of_master()?).post("/v1/store/verify", &nothing).await?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&verified)?);
                 } else {

@@ -26,7 +26,7 @@ pub(super) struct Undeploy {
 
 impl Undeploy {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let (app, nothing) = (self.app.as_ref(), serde_json::json!({}));
         let events = client.follow(Method::DELETE, &format!("/v1/apps/{app}"), &nothing).await?;
         Follow { what: "undeploy", app, show: Show::json(self.json), until: Until::Done }.run(events).await

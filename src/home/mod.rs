@@ -4,7 +4,7 @@
 //!   HOME/                      0700, of one user
 //!     version                  of this layout
 //!     lock                     held by the master, with its OS pid in it
-//!     hatchery.sock            the admin socket (`admin`), 0600
+//!     hatchery.sock            the admin socket (`admin`), 0600, or 0666 where others are granted something
 //!     settings.toml            written by the user (`settings`)
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
 //!     store/                   bundles (`store`)
@@ -18,6 +18,7 @@
 //! The CLI and the master use it. This module knows where things are, and keeps the small ones; it
 //! starts nothing.
 
+mod grant;
 mod lock;
 mod policy;
 mod read;
@@ -33,6 +34,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+pub use grant::{Grant, Grants, May, Needs};
 pub use lock::{Lock, holder, lasting_holder};
 pub use policy::{OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
@@ -69,6 +71,15 @@ impl Home {
             create(&folder)?;
         }
         Ok(home)
+    }
+
+    /// Another user's, to speak with its master: nothing is made or checked, since nothing in it is used but
+    /// the socket.
+    ///
+    /// # Errors
+    /// The path can't be made absolute.
+    pub fn of_another(folder: &Path) -> anyhow::Result<Self> {
+        Ok(Self { folder: std::path::absolute(folder)? })
     }
 
     fn check_version(&self) -> anyhow::Result<()> {

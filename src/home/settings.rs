@@ -1,10 +1,12 @@
 //! What the user decides for a whole home, in `settings.toml`. Read anew for each use: who edits it
 //! need not restart anything.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Home, read::read};
+use super::{Home, grant::Grant, read::read};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 const KEEP: usize = 5;
@@ -22,21 +24,29 @@ pub struct Settings {
     pub require_signature: bool,
     /// How many bundles of an app `store prune` keeps beside the deployed one.
     pub keep: usize,
+    /// What other users may do at the admin socket.
+    pub admin: Vec<Grant>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_keys: vec![], require_signature: false, keep: KEEP }
+        Self { trusted_keys: vec![], require_signature: false, keep: KEEP, admin: vec![] }
     }
 }
 
 impl Settings {
+    /// Where the home's are.
+    #[must_use]
+    pub fn file(home: &Home) -> PathBuf {
+        home.folder().join("settings.toml")
+    }
+
     /// The home's; the defaults where there is no file.
     ///
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed, as it may forbid it.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("settings.toml");
+        let file = Self::file(home);
         let Some(text) = read(&file, MAX_SETTINGS)? else { return Ok(Self::default()) };
         toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
     }
@@ -56,6 +66,8 @@ mod tests {
         for (text, right) in [
             ("", true),
             ("require-signature = true\ntrusted-keys = [\"RWQ\"]\nkeep = 2\n", true),
+            ("[[admin]]\nuid = 1001\nmay = [\"read\", \"deploy shop\"]\n", true),
+            ("[[admin]]\nuid = 1001\nmay = [\"everything\"]\n", false),
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),
             ("keep = ", false),

@@ -159,13 +159,12 @@ impl Entry {
 
     /// What the cache has, when it verifies.
     fn load(&self, engine: &Engine) -> Option<(Component, OwnedFd)> {
-        let mut bytes = fs::read(&self.file).ok()?;
+        let bytes = fs::read(&self.file).ok()?;
         let key = self.key().ok()?;
-        let code = bytes.split_off(bytes.len().min(KEY));
-        if mac(&key, &self.file, &code).verify_slice(&bytes).is_err() {
+        let Some(code) = verified(&key, &self.file, bytes) else {
             tracing::warn!("{} does not verify; compiling anew", self.file.display());
             return None;
-        }
+        };
         let code = memfd::sealed(CODE, &code).ok()?;
         match load_component(&engine.wasmtime, &code) {
             Ok(component) => Some((component, code)),
@@ -209,6 +208,13 @@ impl Entry {
     }
 }
 
+/// The code in a file's bytes, where it is what was once put there. Nothing of it is looked at before.
+fn verified(key: &[u8; KEY], file: &Path, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let code = bytes.split_off(bytes.len().min(KEY));
+    mac(key, file, &code).verify_slice(&bytes).ok()?;
+    Some(code)
+}
+
 fn whole(key: &[u8], file: &Path) -> anyhow::Result<[u8; KEY]> {
     key.try_into().with_context(|| format!("{} is damaged; remove it", file.display()))
 }
@@ -226,3 +232,6 @@ fn mac(key: &[u8; KEY], file: &Path, code: &[u8]) -> Hmac<Sha256> {
     mac.update(code);
     mac
 }
+
+#[cfg(test)]
+mod tests;

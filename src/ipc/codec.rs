@@ -60,7 +60,7 @@ pub enum DecodeError {
         length: usize,
     },
     /// Not one of ours.
-    #[error("can't decode an envelope")]
+    #[error("an envelope that can't be decoded")]
     Envelope(#[source] postcard::Error),
     /// The envelope has bytes after its end.
     #[error("an envelope with {0} bytes too many")]

@@ -15,7 +15,7 @@ use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncWriteExt, Interest},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
@@ -27,6 +27,7 @@ use super::{
     codec::{self, DecodeError, MAX_FRAME},
     queue::{Limit, Queue, Taken},
 };
+use crate::sys::stream;
 
 /// How much is read at once, in bytes.
 const READ_CHUNK: usize = 64 << 10;
@@ -59,11 +60,14 @@ pub enum LinkError {
     #[error("can't read from the link")]
     Io(#[source] io::Error),
     /// The peer sent what is not a frame.
-    #[error("the peer broke the protocol")]
+    #[error("no frame")]
     Frame(#[from] DecodeError),
     /// The peer went away within a frame.
     #[error("the link ended in the middle of a frame")]
     Cut,
+    /// The peer sent fds, which no frame has.
+    #[error("a file descriptor that nobody asked for")]
+    Fds,
 }
 
 /// A new pair: our end, and the one to give to a child, which takes it with [`from_fd`].
@@ -127,8 +131,11 @@ impl<T: DeserializeOwned> Reader<T> {
             if self.buf.capacity() - self.buf.len() < MIN_READ {
                 self.buf.reserve(READ_CHUNK);
             }
-            match self.half.read_buf(&mut self.buf).await {
-                Ok(0) => return self.end(),
+            let (half, buf) = (self.half.as_ref(), &mut self.buf);
+            // Never more at once, however much room a long frame has left: others want their turn.
+            match half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await {
+                Ok(got) if got.fds => return Err(LinkError::Fds),
+                Ok(got) if got.bytes == 0 => return self.end(),
                 Ok(_) => {}
                 // It ended before it read all of ours. The kernel says so after the last byte.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return self.end(),

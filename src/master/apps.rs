@@ -24,6 +24,7 @@ use super::{
     reload::Reload,
     status::AppStatus,
     steps::Steps,
+    turns::{self, Turns},
 };
 
 /// Requests for its status that wait for one app.
@@ -50,6 +51,10 @@ struct Inner {
     pids: Pids,
     /// The most connections that the master holds for one.
     max_held: usize,
+    /// For messages.
+    messages: Turns,
+    /// For connections.
+    connections: Turns,
 }
 
 /// How one app is spoken with.
@@ -72,6 +77,8 @@ impl Apps {
             ended: ended_to,
             pids: Pids::default(),
             max_held: share(fds, count),
+            messages: Turns::new(turns::MESSAGES),
+            connections: Turns::new(turns::CONNECTIONS),
         };
         (Self(Arc::new(inner)), ended)
     }
@@ -106,7 +113,8 @@ impl Apps {
         lines.insert(name.clone(), line);
         drop(lines);
         let (pids, max_held) = (self.0.pids.clone(), self.0.max_held);
-        let spec = Spec { listener, max_held, pids, seed: seed(), release, steps };
+        let (messages, connections) = (self.0.messages.share(), self.0.connections.share());
+        let spec = Spec { listener, max_held, pids, seed: seed(), release, steps, messages, connections };
         let running = tokio::spawn(app::run(spec, Lines { demand, status, reload }));
         let apps = self.clone();
         tokio::spawn(async move {

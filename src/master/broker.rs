@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use super::{
-    children::{ChildEvent, Happening},
+    children::{ChildEvent, Events, Happening},
     exit, heartbeat,
     ledger::Ledger,
     reason::{MAX_REASON, cut},
@@ -76,7 +76,7 @@ pub(crate) struct Options {
     /// Whose it is.
     pub(crate) app: App,
     /// Where peers that break the protocol are named.
-    pub(crate) events: mpsc::Sender<ChildEvent>,
+    pub(crate) events: Events,
     /// Where denials go.
     pub(crate) ledger: Ledger,
 }

@@ -8,6 +8,8 @@
 //! [`Happening::Exited`]. This knows no state machine and no routes. What a child sends is hostile
 //! until checked: a frame that is not one, or comes when it must not, is [`Happening::Failed`].
 
+mod manners;
+
 use std::{
     io,
     os::fd::{OwnedFd, RawFd},
@@ -24,12 +26,14 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use self::manners::Manners;
 use super::{
     crash::Who,
     exit, groups, heartbeat,
     native::Native,
     os_pid::OsPid,
-    reason::{MAX_REASON, cut},
+    reason::{MAX_REASON, broke, cut},
+    turns::{FRAME, Share},
     witness::Witness,
 };
 use crate::{
@@ -39,8 +43,8 @@ use crate::{
         codec::{HEADER, MAX_ENVELOPE},
         counters::{self, Snapshot},
         denials,
-        link::{self, Reader, SendError, Sender},
-        message::{Boot, MAX_TRAP, PROTOCOL, ToChild, ToMaster},
+        link::{self, LinkError, Reader, SendError, Sender},
+        message::{Boot, MAX_TRAP, ToChild, ToMaster},
     },
     sys::{
         inherit::{
@@ -87,6 +91,28 @@ pub(crate) enum Happening {
     Frame(ToMaster, Bytes),
     /// It is gone and reaped. The last.
     Exited(String),
+}
+
+/// Where what an app's children do goes, and the app's share of the master's time. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    to: mpsc::Sender<ChildEvent>,
+    share: Share,
+}
+
+impl Events {
+    pub(crate) fn new(to: mpsc::Sender<ChildEvent>, share: Share) -> Self {
+        Self { to, share }
+    }
+
+    /// A frame with so many bytes of data was read or written for this app.
+    pub(crate) fn spend(&self, data: usize) {
+        self.share.spend(FRAME + data);
+    }
+
+    pub(crate) async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
+        self.to.send(event).await
+    }
 }
 
 /// What a child is started with.
@@ -150,6 +176,11 @@ impl Child {
         self.witness.last_lines()
     }
 
+    /// It is to be killed for this, which its crash report says. The first reason counts.
+    pub(crate) fn accuse(&self, reason: &str) {
+        self.witness.accuse(reason);
+    }
+
     /// SIGKILL. Its exit comes as an event.
     pub(crate) fn kill(&mut self) {
         self.killed = true;
@@ -158,7 +189,7 @@ impl Child {
 }
 
 /// Starts a child. From then on it speaks through `events`.
-pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Result<Child> {
+pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     let Launch { boot, code, handoff, listener, broker } = launch;
     let (pid, limits) = (boot.process.pid, boot.app.limits);
     let code = code.map(|code| code.try_clone()).transpose()?;
@@ -181,6 +212,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     .filter_map(|(fd, number)| Some((fd?, number)))
     .collect();
     let role = boot.process.role;
+    let manners = Manners::new(role);
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds });
     let os_pid = OsPid::default();
@@ -204,7 +236,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         counters,
         witness: Arc::clone(&witness),
     };
-    let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
+    let reading = tokio::spawn(read(pid, reader, manners, events.clone(), Arc::clone(&witness)));
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
     tokio::spawn(async move {
@@ -270,26 +302,21 @@ async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify)
 }
 
 /// Says so when the child hangs.
-async fn beat(
-    pid: Pid,
-    socket: UnixStream,
-    hang_timeout: Duration,
-    events: mpsc::Sender<ChildEvent>,
-    witness: Arc<Witness>,
-) {
+async fn beat(pid: Pid, socket: UnixStream, hang_timeout: Duration, events: Events, witness: Arc<Witness>) {
     let reason = heartbeat::watch(socket, hang_timeout).await;
     witness.accuse(&reason);
     let _ = events.send(ChildEvent { pid, what: Happening::Failed(reason) }).await;
 }
 
-/// Passes on what the child sends, until its end of the socket is closed or it breaks the protocol.
+/// Passes on what the child sends, until its end of the socket is closed or it breaks the protocol; each
+/// frame in its app's turn.
 async fn read(
     pid: Pid,
     mut reader: Reader<ToMaster>,
-    events: mpsc::Sender<ChildEvent>,
+    mut manners: Manners,
+    events: Events,
     witness: Arc<Witness>,
 ) {
-    let mut manners = Manners::default();
     let hello = timeout(HELLO_TIMEOUT, reader.next()).await;
     let Ok(mut next) = hello else {
         let within = humantime::format_duration(HELLO_TIMEOUT);
@@ -299,22 +326,19 @@ async fn read(
         let _ = events.send(ChildEvent { pid, what }).await;
         return;
     };
+    let mut denied = None;
     loop {
         let what = match next {
-            Ok(Some((ToMaster::Trapped { mut reason, mut requests }, _))) => {
-                cut(&mut reason, MAX_TRAP);
-                requests.truncate(blackbox::REQUESTS);
-                witness.trapped(&reason, requests);
-                None
+            Ok(Some((frame, data))) => {
+                events.spend(data.len());
+                match manners.check(&frame, &data) {
+                    Ok(()) if is_too_soon(&frame, &mut denied) => None,
+                    Ok(()) => heard(frame, data, &witness),
+                    Err(breach) => Some(Happening::Failed(broke(breach))),
+                }
             }
-            Ok(Some((ToMaster::Ends { mut reason }, _))) => {
-                cut(&mut reason, MAX_REASON);
-                witness.said(reason);
-                None
-            }
-            Ok(Some((frame, data))) => manners.check(frame, data),
             Ok(None) => return,
-            Err(error) => Some(Happening::Failed(format!("{:#}", anyhow::Error::from(error)))),
+            Err(error) => Some(Happening::Failed(why(error))),
         };
         if let Some(what) = what {
             let failed = matches!(what, Happening::Failed(_));
@@ -325,48 +349,53 @@ async fn read(
                 return;
             }
         }
+        events.share.turn().await;
         next = reader.next().await;
     }
 }
 
-/// What a child has said of itself so far.
-#[derive(Debug, Default)]
-struct Manners {
-    hello: bool,
-    ready: bool,
-    denied: Option<Instant>,
+/// Why nothing more is read.
+fn why(error: LinkError) -> String {
+    match error {
+        LinkError::Frame(error) => broke(format_args!("sent {:#}", anyhow::Error::from(error))),
+        LinkError::Fds => broke(format_args!("sent {error}")),
+        LinkError::Io(_) | LinkError::Cut => format!("{:#}", anyhow::Error::from(error)),
+    }
 }
 
-impl Manners {
-    /// Hello first and once, Ready once.
-    fn check(&mut self, frame: ToMaster, data: Bytes) -> Option<Happening> {
-        match frame {
-            ToMaster::Hello { protocol: PROTOCOL } if !self.hello => {
-                self.hello = true;
-                None
-            }
-            ToMaster::Hello { protocol } if !self.hello => Some(Happening::Failed(format!(
-                "speaks protocol {protocol} and not {PROTOCOL}: the binary was replaced; restart hatchery"
-            ))),
-            _ if !self.hello => Some(Happening::Failed("did not say hello first".to_owned())),
-            ToMaster::Ready if !self.ready => {
-                self.ready = true;
-                Some(Happening::Ready)
-            }
-            ToMaster::StartFailed { mut reason } if !self.ready => {
-                cut(&mut reason, MAX_REASON);
-                Some(Happening::Failed(reason))
-            }
-            // A report that comes too soon is left out: it could be one of a flood.
-            ToMaster::Denied(_) if self.denied.is_some_and(|last| last.elapsed() < denials::EVERY / 2) => {
-                None
-            }
-            ToMaster::Denied(_) => {
-                self.denied = Some(Instant::now());
-                Some(Happening::Frame(frame, data))
-            }
-            frame => Some(Happening::Frame(frame, data)),
+/// A report of denials that comes before its time is left out: it could be one of a flood.
+fn is_too_soon(frame: &ToMaster, last: &mut Option<Instant>) -> bool {
+    if !matches!(frame, ToMaster::Denied(_)) {
+        return false;
+    }
+    let is_too_soon = last.is_some_and(|last| last.elapsed() < denials::EVERY / 2);
+    if !is_too_soon {
+        *last = Some(Instant::now());
+    }
+    is_too_soon
+}
+
+/// What a frame that may come means to the app.
+fn heard(frame: ToMaster, data: Bytes, witness: &Witness) -> Option<Happening> {
+    match frame {
+        ToMaster::Hello { .. } => None,
+        ToMaster::Ready => Some(Happening::Ready),
+        ToMaster::StartFailed { mut reason } => {
+            cut(&mut reason, MAX_REASON);
+            Some(Happening::Failed(reason))
         }
+        ToMaster::Trapped { mut reason, mut requests } => {
+            cut(&mut reason, MAX_TRAP);
+            requests.truncate(blackbox::REQUESTS);
+            witness.trapped(&reason, requests);
+            None
+        }
+        ToMaster::Ends { mut reason } => {
+            cut(&mut reason, MAX_REASON);
+            witness.said(reason);
+            None
+        }
+        frame => Some(Happening::Frame(frame, data)),
     }
 }
 

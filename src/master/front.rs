@@ -16,8 +16,9 @@ use tokio::{
 };
 
 use super::{
-    balance::{Policy, Share},
+    balance::{self, Policy},
     listeners::{self, Breach, Command},
+    turns::Share,
 };
 use crate::{
     cluster::{Pid, Role},
@@ -44,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) balance: Balance,
     /// The most connections that the master holds.
     pub(crate) max_held: usize,
+    /// The app's share of the time for accepting them.
+    pub(crate) connections: Share,
 }
 
 /// A listener and who accepts on it.
@@ -68,7 +71,7 @@ impl Front {
     /// Nothing is accepted before [`Front::open`]. Workers that break the handoff's protocol come
     /// out of `breaches`. Without options nothing is listened to.
     pub(crate) fn new(options: Option<Options>, breaches: mpsc::UnboundedSender<Breach>) -> io::Result<Self> {
-        let Some(Options { app, listener, balance, max_held }) = options else {
+        let Some(Options { app, listener, balance, max_held, connections }) = options else {
             return Ok(Self { address: None, listener: Mutex::new(None), kind: Kind::None });
         };
         let kept = Mutex::new(Some(listener.try_clone()?));
@@ -80,7 +83,8 @@ impl Front {
         };
         let (commands, told) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let options = listeners::Options { app: app.clone(), policy, listener, max_held };
+            let options =
+                listeners::Options { app: app.clone(), policy, listener, max_held, share: connections };
             if let Err(error) = listeners::run(options, told, breaches).await {
                 tracing::error!(app, %error, "the listener failed");
             }
@@ -121,7 +125,7 @@ impl Front {
 
     /// A generation gets a share of the new connections, until there is none any more. Not where
     /// workers accept for themselves.
-    pub(crate) fn share(&self, share: Option<Share>) {
+    pub(crate) fn share(&self, share: Option<balance::Share>) {
         self.tell(Command::Share(share));
     }
 

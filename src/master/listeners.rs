@@ -23,6 +23,8 @@ use tokio::{
 use super::{
     balance::{Balance, Policy, Share, Step},
     handoff::{Answer, Handoff},
+    reason::broke,
+    turns,
 };
 use crate::{
     cluster::Pid,
@@ -81,6 +83,8 @@ pub(crate) struct Options {
     pub(crate) listener: TcpListener,
     /// The most connections that are held, at most [`MAX_HELD`].
     pub(crate) max_held: usize,
+    /// The app's share of the time for accepting.
+    pub(crate) share: turns::Share,
 }
 
 /// Runs until the other end of `commands` is dropped.
@@ -109,7 +113,10 @@ pub(crate) async fn run(
                 None => return Ok(()),
             },
             () = async { if let Some(at) = wake { sleep_until(at.into()).await } }, if wake.is_some() => {}
-            ready = door.readable(), if door.accepts() => match ready {
+            ready = async {
+                door.share.turn().await;
+                door.readable().await
+            }, if door.accepts() => match ready {
                 Ok(()) => {},
                 Err(error) => door.pause(&error),
             },
@@ -134,6 +141,8 @@ struct Door {
     warned_at: Option<Instant>,
     /// To be carried out.
     steps: Vec<Step>,
+    /// Of the time for accepting.
+    share: turns::Share,
 }
 
 enum Gate {
@@ -150,7 +159,7 @@ impl Door {
         answers: mpsc::Sender<Answer>,
         breaches: mpsc::UnboundedSender<Breach>,
     ) -> io::Result<Self> {
-        let Options { app, policy, listener, max_held } = options;
+        let Options { app, policy, listener, max_held, share } = options;
         let listener = Acceptor::new(listener)?;
         Ok(Self {
             app,
@@ -166,6 +175,7 @@ impl Door {
             paused_until: None,
             warned_at: None,
             steps: vec![],
+            share,
         })
     }
 
@@ -244,7 +254,7 @@ impl Door {
             Err(reason) => Err(reason),
         };
         if let Err(reason) = result {
-            let _ = self.breaches.send((pid, reason));
+            let _ = self.breaches.send((pid, broke(reason)));
         }
     }
 
@@ -282,13 +292,14 @@ impl Door {
         }
     }
 
-    /// Accepts until the backlog is empty, or enough are held, or it is the answers' turn.
+    /// Accepts until the backlog is empty, or enough are held, or it is the answers' turn, or another app's.
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
-            if !self.accepts() {
+            if !self.accepts() || !self.share.may() {
                 return;
             }
             let Some(listener) = &self.listener else { return };
+            self.share.spend(1);
             // This remembers an empty backlog, so that the loop sleeps until there is another one.
             let accepted = listener.try_accept();
             if self.took(accepted).is_break() {

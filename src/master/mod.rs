@@ -53,6 +53,7 @@ mod state;
 mod status;
 mod steps;
 mod store;
+mod turns;
 mod witness;
 
 pub use compile::{Compiled, compile};

@@ -7,6 +7,11 @@ pub(crate) const MAX_REASON: usize = 16 << 10;
 /// What stands at the end of a text that was cut.
 const CUT: &str = "… (cut)";
 
+/// Why a child is killed that did what none of ours does.
+pub(crate) fn broke(what: impl std::fmt::Display) -> String {
+    format!("broke the protocol: {what}")
+}
+
 /// Cuts a text to at most so many bytes, and the note that it was cut.
 pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {

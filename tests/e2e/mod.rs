@@ -60,3 +60,5 @@ mod start;
 mod status;
 mod stop;
 mod traps;
+
+pub(crate) use overload::raw;

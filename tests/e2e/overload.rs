@@ -30,7 +30,7 @@ write-timeout = \"700ms\"";
 const SOON: Duration = Duration::from_secs(10);
 
 /// Writes a text, and gives all that comes until the server closes, and after how long it did.
-pub(super) async fn raw(addr: SocketAddr, text: impl Into<Vec<u8>>) -> (String, Duration) {
+pub(crate) async fn raw(addr: SocketAddr, text: impl Into<Vec<u8>>) -> (String, Duration) {
     let text = text.into();
     spawn_blocking(move || {
         let begun = Instant::now();

@@ -116,6 +116,9 @@ impl Cluster {
             }
         }
         command.env(MARK, &place.mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
+        let misbehave = place.folder.path().join("misbehave");
+        fs::write(&misbehave, "").unwrap();
+        command.env("HATCHERY_TEST_MISBEHAVE", misbehave);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self {
             command,
@@ -170,6 +173,14 @@ impl Cluster {
         files.sort_unstable();
         let read = |file: &PathBuf| serde_json::from_slice(&fs::read(file).ok()?).ok();
         files.into_iter().filter_map(|file| Some((file.clone(), read(&file)?))).collect()
+    }
+
+    /// Has an agent or worker write these bytes, so many times and with so many fds each, on its control
+    /// socket.
+    pub(crate) fn misbehave(&self, who: &OsProcess, bytes: &[u8], times: usize, fds: usize) {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        fs::write(self.place.folder.path().join("misbehave"), format!("{} {fds} {times} {hex}\n", who.id))
+            .unwrap();
     }
 
     /// Where an app listens, from its ready line.
@@ -297,6 +308,6 @@ impl Drop for Cluster {
 }
 
 /// What is tested: this build, or what `HATCHERY_BINARY` names, for measurements.
-fn binary() -> OsString {
+pub(super) fn binary() -> OsString {
     env::var_os("HATCHERY_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_hatchery").into())
 }

@@ -57,10 +57,20 @@ impl Compared {
         end: impl AsyncFnOnce(T),
     ) {
         let good = cluster.addr_of("good");
-        self.alone.push(p99(good).await);
+        self.alone(good).await;
         let trouble = begin().await;
-        self.beside.push(p99(good).await);
+        self.beside(good).await;
         end(trouble).await;
+    }
+
+    /// One window of the app at this address, while there is no trouble.
+    pub(crate) async fn alone(&mut self, good: SocketAddr) {
+        self.alone.push(p99(good).await);
+    }
+
+    /// And one while there is.
+    pub(crate) async fn beside(&mut self, good: SocketAddr) {
+        self.beside.push(p99(good).await);
     }
 
     /// Is another pair of windows needed?

@@ -68,6 +68,23 @@ impl OsProcess {
         fs::read_dir(self.file("fd")).unwrap().count()
     }
 
+    /// The memory that it has now, in KiB (`VmRSS`).
+    pub(crate) fn memory(&self) -> u64 {
+        let status = fs::read_to_string(self.file("status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many of its children have ended and were not waited for.
+    pub(crate) fn zombies(&self) -> usize {
+        let is_one = |entry: fs::DirEntry| {
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            let mut fields = stat.rsplit(')').next()?.split_whitespace();
+            Some(fields.next()? == "Z" && fields.next()?.parse() == Ok(self.id))
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter_map(is_one).filter(|found| *found).count()
+    }
+
     /// The CPU time that it has spent, in ticks of 10 ms.
     pub(crate) fn spent(&self) -> u64 {
         let stat = fs::read_to_string(self.file("stat")).unwrap_or_default();

@@ -15,6 +15,7 @@ use tokio::process::Command;
 
 use super::{
     App, Done,
+    cluster::binary,
     command::clean,
     place::Place,
     processes::{MARK, OsProcess, marked},
@@ -76,7 +77,7 @@ impl Service {
 
     /// A verb that is to be run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::from(clean(env!("CARGO_BIN_EXE_hatchery")));
+        let mut command = Command::from(clean(binary()));
         command
             .args(arguments)
             .current_dir(self.folder())

@@ -53,7 +53,7 @@ Examples:
 
 impl Status {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.open()?);
+        let client = Client::new(self.home.of_master()?);
         let output = Output { clear: io::stdout().is_terminal(), style: Style::of_stdout, every: EVERY };
         self.show(&mut io::stdout(), &output, async || client.get("/v1/status").await).await
     }

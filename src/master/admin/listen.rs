@@ -1,12 +1,23 @@
 //! The socket itself: who may connect, how many, and how slow they may be. How slow with a body is
 //! `routes`' affair.
+//!
+//! ```text
+//!   accept -> whose? -- nobody's who is granted anything --> one line, and cut before a byte is read
+//!               \-- the owner, root, or in `[[admin]]` --> a seat (`seats`) -> one request (`routes`)
+//! ```
 
 use std::{
-    convert::Infallible, fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+    collections::HashMap,
+    convert::Infallible,
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -15,16 +26,22 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
-    time::sleep,
+    task::{AbortHandle, spawn_blocking},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_io_timeout::TimeoutStream;
 
-use super::{reply::Body, routes};
-use crate::{home::Home, master::deploy::Deployer, sys::user};
-
-/// Requests at once; more wait.
-const MAX_CONNECTIONS: usize = 64;
+use super::{
+    reply::Body,
+    routes::{self, Who},
+    seats::{Class, Room, Seats},
+};
+use crate::{
+    admin::Error,
+    home::{Grants, Home, Settings},
+    master::deploy::Deployer,
+    sys::user,
+};
 
 /// The most bytes of a request's head.
 const MAX_HEAD: usize = 16 << 10;
@@ -44,10 +61,46 @@ struct Patience {
 /// How long accepting rests when the system refuses.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How often the settings are looked at for who is granted what.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is said that somebody was refused: who is can come ten thousand times.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Nobody but the owner; and everybody, who is then asked who it is.
+const PRIVATE: u32 = 0o600;
+const PUBLIC: u32 = 0o666;
+
 /// The socket, in the home. Dropping it removes the file.
 pub(in super::super) struct Socket {
     listener: UnixListener,
     file: PathBuf,
+    home: Home,
+}
+
+/// Those who are connected. Shared by their tasks.
+#[derive(Clone, Default)]
+struct Present(Arc<Mutex<(Seats, HashMap<u64, AbortHandle>)>>);
+
+impl Present {
+    /// Nothing panics under the lock.
+    fn lock(&self) -> MutexGuard<'_, (Seats, HashMap<u64, AbortHandle>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of them. Dropping it frees its seat.
+struct Sits {
+    id: u64,
+    present: Present,
+}
+
+impl Drop for Sits {
+    fn drop(&mut self) {
+        let mut present = self.present.lock();
+        present.0.left(self.id);
+        present.1.remove(&self.id);
+    }
 }
 
 impl Socket {
@@ -62,39 +115,179 @@ impl Socket {
             _ => {}
         }
         let listener = UnixListener::bind(&file).with_context(|| format!("cannot listen on {shown}"))?;
-        // Its folder has been this user's alone all the time.
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))
-            .with_context(|| format!("cannot protect {shown}"))?;
-        Ok(Self { listener, file })
+        // Its folder has been this user's alone all the time, or who connects is looked at.
+        protect(&file, PRIVATE)?;
+        Ok(Self { listener, file, home: home.clone() })
     }
 
     /// Never ends.
     pub(in super::super) async fn run(&self, deployer: Deployer) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut hall = Hall::new(&self.file, deployer);
+        let mut seen = None;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept on the admin socket");
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => hall.come(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept on the admin socket");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = look.tick() => {
+                    let now = Stamp::of(&self.home);
+                    if seen.as_ref() != Some(&now) {
+                        // A user's name may have to be asked for far away.
+                        let home = self.home.clone();
+                        if let Ok(settings) = spawn_blocking(move || Settings::load(&home)).await {
+                            hall.settings(settings);
+                            seen = Some(now);
+                        }
+                    }
                 }
-            };
-            let Some(uid) = admitted(&stream) else { continue };
-            let deployer = deployer.clone();
-            tokio::spawn(async move {
-                let _place = place;
-                let service = service_fn(move |request| {
-                    let deployer = deployer.clone();
-                    async move { Ok(routes::answer(request, uid, &deployer).await) }
-                });
-                if let Err(error) = connection(stream, PATIENCE, service).await {
-                    tracing::debug!(%error, "a connection to the admin socket ended early");
-                }
-            });
+            }
         }
     }
+}
+
+/// What tells one content of the settings from another. None where there is no file.
+#[derive(PartialEq, Eq)]
+struct Stamp(Option<(u64, i64, i64, u64)>);
+
+impl Stamp {
+    fn of(home: &Home) -> Self {
+        let found = fs::metadata(Settings::file(home)).ok();
+        Self(found.map(|found| (found.ino(), found.mtime(), found.mtime_nsec(), found.size())))
+    }
+}
+
+fn protect(file: &Path, mode: u32) -> anyhow::Result<()> {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot protect {}", file.display()))
+}
+
+/// Who is let in.
+struct Hall<'f> {
+    file: &'f Path,
+    deployer: Deployer,
+    grants: Arc<Grants>,
+    mode: u32,
+    /// What is wrong with the settings; said once.
+    wrong: Option<String>,
+    present: Present,
+    refused: u64,
+    said: Option<Instant>,
+}
+
+impl<'f> Hall<'f> {
+    fn new(file: &'f Path, deployer: Deployer) -> Self {
+        Self {
+            file,
+            deployer,
+            grants: Arc::default(),
+            mode: PRIVATE,
+            wrong: None,
+            present: Present::default(),
+            refused: 0,
+            said: None,
+        }
+    }
+
+    /// They may have changed. Where they are not right nobody but the owner is granted anything.
+    fn settings(&mut self, settings: anyhow::Result<Settings>) {
+        let grants = match settings {
+            Ok(settings) => {
+                self.wrong = None;
+                Grants::new(settings.admin)
+            }
+            Err(error) => {
+                let wrong = format!("{error:#}");
+                if self.wrong.as_ref() != Some(&wrong) {
+                    tracing::warn!("the admin socket is its owner's alone: {wrong}");
+                    self.wrong = Some(wrong);
+                }
+                Grants::default()
+            }
+        };
+        let mode = if grants.are_empty() { PRIVATE } else { PUBLIC };
+        if *self.grants != grants {
+            self.grants = Arc::new(grants);
+        }
+        if self.mode != mode {
+            match protect(self.file, mode) {
+                Ok(()) => self.mode = mode,
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+        }
+    }
+
+    /// Somebody has connected.
+    fn come(&mut self, stream: UnixStream) {
+        let Ok(uid) = stream.peer_cred().map(|cred| cred.uid()) else { return };
+        let is_owner = uid == user::effective() || uid == 0;
+        if !is_owner && !self.grants.know(uid) {
+            let why =
+                format!("uid {uid} may do nothing here: nothing below [[admin]] in settings.toml names it");
+            refuse(&stream, StatusCode::FORBIDDEN, why);
+            self.say_refused(uid);
+            return;
+        }
+        let class = if is_owner { Class::Owner } else { Class::Other(uid) };
+        let mut present = self.present.lock();
+        let id = match present.0.come(class) {
+            Room::Seat(id) => id,
+            Room::InsteadOf(id, out) => {
+                if let Some(task) = present.1.remove(&out) {
+                    task.abort();
+                }
+                id
+            }
+            Room::None => {
+                let why = format!("uid {uid} has as many requests under way as it may have; try again later");
+                return refuse(&stream, StatusCode::SERVICE_UNAVAILABLE, why);
+            }
+        };
+        let sits = Sits { id, present: self.present.clone() };
+        let who = Arc::new(Who { uid, grants: (!is_owner).then(|| Arc::clone(&self.grants)) });
+        let task = tokio::spawn(serve(stream, sits, who, self.deployer.clone()));
+        present.1.insert(id, task.abort_handle());
+    }
+
+    fn say_refused(&mut self, uid: u32) {
+        self.refused += 1;
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            let times = std::mem::take(&mut self.refused);
+            tracing::warn!(uid, times, "somebody else's connection to the admin socket is refused");
+        }
+    }
+}
+
+/// Answers before anything is read. Who does not take it at once has to do without.
+fn refuse(stream: &UnixStream, status: StatusCode, error: String) {
+    let mut body = serde_json::to_vec(&Error { error }).unwrap_or_default();
+    body.push(b'\n');
+    let mut text = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    text.append(&mut body);
+    let _ = stream.try_write(&text);
+}
+
+async fn serve(stream: UnixStream, sits: Sits, who: Arc<Who>, deployer: Deployer) {
+    let (present, id) = (sits.present.clone(), sits.id);
+    let service = service_fn(move |request| {
+        present.lock().0.asked(id);
+        let (deployer, who) = (deployer.clone(), Arc::clone(&who));
+        async move { Ok(routes::answer(request, &who, &deployer).await) }
+    });
+    if let Err(error) = connection(stream, PATIENCE, service).await {
+        tracing::debug!(%error, "a connection to the admin socket ended early");
+    }
+    drop(sits);
 }
 
 /// One request, and its answer.
@@ -118,16 +311,6 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.file);
     }
-}
-
-/// The other end's user, where it is the master's own, or root.
-fn admitted(stream: &UnixStream) -> Option<u32> {
-    let uid = stream.peer_cred().ok()?.uid();
-    let may = uid == user::effective() || uid == 0;
-    if !may {
-        tracing::warn!(uid, "somebody else's connection to the admin socket is refused");
-    }
-    may.then_some(uid)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod events;
 mod listen;
 mod reply;
 mod routes;
+mod seats;
 
 pub(super) use events::Events;
 pub(super) use listen::Socket;

@@ -1,6 +1,6 @@
 //! From a request to what it asks for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     admin::{History, MAX_BODY, Stopping},
+    home::{Grants, Needs},
     manifest::is_app_name,
     master::deploy::{Action, Deployer, Job},
 };
@@ -22,16 +23,55 @@ use crate::{
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers one request of this user.
-pub(super) async fn answer(request: Request<Incoming>, uid: u32, deployer: &Deployer) -> Response<Body> {
+pub(super) async fn answer(request: Request<Incoming>, who: &Who, deployer: &Deployer) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    tracing::debug!(uid, "admin: {method} {path}");
-    route(request, uid, deployer).await.unwrap_or_else(refused)
+    tracing::debug!(uid = who.uid, "admin: {method} {path}");
+    route(request, who, deployer).await.unwrap_or_else(refused)
 }
 
-async fn route(request: Request<Incoming>, uid: u32, deployer: &Deployer) -> Result<Response<Body>, Refusal> {
+/// Who asks, and what it may do.
+pub(super) struct Who {
+    pub(super) uid: u32,
+    /// `None`: everything.
+    pub(super) grants: Option<Arc<Grants>>,
+}
+
+impl Who {
+    /// Before anything of the request is looked at but its method and path.
+    fn may(&self, method: &Method, path: &[&str]) -> Result<(), Refusal> {
+        let Some(grants) = &self.grants else { return Ok(()) };
+        let needs = needs(method, path);
+        if grants.allow(self.uid, needs) {
+            return Ok(());
+        }
+        let error =
+            format!("uid {} may not do this: it needs {needs} below [[admin]] in settings.toml", self.uid);
+        Err(Refusal::new(StatusCode::FORBIDDEN, error))
+    }
+}
+
+/// What a request needs; the worst where there is no such request.
+fn needs<'a>(method: &Method, path: &[&'a str]) -> Needs<'a> {
+    match (method, path) {
+        (&Method::GET, ["status"] | ["store"]) => Needs::Read,
+        (&Method::GET, ["apps", app, "history"]) => Needs::ReadOf(app),
+        (&Method::POST, ["bundles"]) => Needs::AnyDeploy,
+        (&Method::POST, ["apps", app, "deploy" | "rollback" | "reload" | "scale"])
+        | (&Method::DELETE, ["apps", app]) => Needs::Deploy(app),
+        _ => Needs::Admin,
+    }
+}
+
+async fn route(
+    request: Request<Incoming>,
+    who: &Who,
+    deployer: &Deployer,
+) -> Result<Response<Body>, Refusal> {
     let (parts, body) = request.into_parts();
     let parts_of_path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     let ["v1", path @ ..] = parts_of_path.as_slice() else { return Err(unknown()) };
+    who.may(&parts.method, path)?;
+    let uid = who.uid;
     match (&parts.method, path) {
         (&Method::GET, ["status"]) => Ok(json(&deployer.status().await)),
         (&Method::POST, ["bundles"]) => Ok(json(&deployer.add(body).await?)),

@@ -29,7 +29,7 @@ use crate::{
     cluster::Pid,
     ipc::counters::Snapshot,
     master::{
-        children::ChildEvent,
+        children::{ChildEvent, Events},
         front::{self, Front},
         ledger::Ledger,
         listeners::Breach,
@@ -39,6 +39,7 @@ use crate::{
         reload::Reload,
         state::{Event, canary::Trial},
         steps::{Step, Steps},
+        turns::Share,
     },
 };
 
@@ -81,8 +82,9 @@ pub(super) struct Generations {
     max_held: usize,
     pids: Pids,
     seed: u64,
-    events: mpsc::Sender<ChildEvent>,
+    events: Events,
     breaches: mpsc::UnboundedSender<Breach>,
+    connections: Share,
 }
 
 /// A release that waits.
@@ -96,15 +98,16 @@ impl Generations {
     /// Starts the first one.
     pub(super) fn start(
         spec: Spec,
-        events: mpsc::Sender<ChildEvent>,
+        events: Events,
         breaches: mpsc::UnboundedSender<Breach>,
     ) -> anyhow::Result<Self> {
-        let Spec { release, listener, max_held, pids, seed, steps } = spec;
+        let Spec { release, listener, max_held, pids, seed, steps, messages: _, connections } = spec;
         let front = listener.zip(release.app.worker.as_ref()).map(|(listener, worker)| front::Options {
             app: release.app.name.clone(),
             listener,
             balance: worker.balance,
             max_held,
+            connections: connections.clone(),
         });
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
@@ -137,6 +140,7 @@ impl Generations {
             seed,
             events,
             breaches,
+            connections,
         })
     }
 

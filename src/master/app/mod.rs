@@ -12,7 +12,7 @@
 mod generations;
 mod running;
 
-use std::{net::TcpListener, time::Duration};
+use std::{collections::VecDeque, net::TcpListener, time::Duration};
 
 use anyhow::anyhow;
 use tokio::{
@@ -22,7 +22,13 @@ use tokio::{
 
 use self::generations::Generations;
 use super::{
-    children::MAX_EVENTS, pids::Pids, release::Release, reload::Reload, status::AppStatus, steps::Steps,
+    children::{Events, MAX_EVENTS},
+    pids::Pids,
+    release::Release,
+    reload::Reload,
+    status::AppStatus,
+    steps::Steps,
+    turns::Share,
 };
 
 /// How often dropped messages are reported.
@@ -53,6 +59,10 @@ pub(crate) struct Spec {
     pub(crate) seed: u64,
     /// Who wants to know what becomes of its first release.
     pub(crate) steps: Steps,
+    /// Of the master's time for messages.
+    pub(crate) messages: Share,
+    /// Of its time for connections.
+    pub(crate) connections: Share,
 }
 
 /// How an app is spoken with.
@@ -70,16 +80,27 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
     let Lines { mut demand, mut status, mut reload } = lines;
     let (events_to, mut events) = mpsc::channel(MAX_EVENTS);
     let (breaches_to, mut breaches) = mpsc::unbounded_channel();
-    let mut app = Generations::start(spec, events_to, breaches_to)?;
-    let mut batch = Vec::with_capacity(MAX_EVENTS);
+    let share = spec.messages.clone();
+    let mut app = Generations::start(spec, Events::new(events_to, share.clone()), breaches_to)?;
+    let (mut batch, mut due) = (Vec::with_capacity(MAX_EVENTS), VecDeque::new());
     let mut report = interval(REPORT_EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !app.are_over() {
         let wake = app.deadline();
         tokio::select! {
-            _ = events.recv_many(&mut batch, MAX_EVENTS) => {
-                for event in batch.drain(..) {
+            () = async {
+                share.turn().await;
+                if due.is_empty() {
+                    events.recv_many(&mut batch, MAX_EVENTS).await;
+                }
+            } => {
+                due.extend(batch.drain(..));
+                while let Some(event) = due.pop_front() {
                     app.heard(event);
+                    // What is left has to wait: others' messages are due.
+                    if !share.may() {
+                        break;
+                    }
                 }
             }
             Some((pid, reason)) = breaches.recv() => app.breached(pid, reason),

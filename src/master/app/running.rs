@@ -13,8 +13,6 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::mpsc;
-
 use crate::{
     cluster::{Pid, Role, State},
     ipc::{
@@ -23,11 +21,11 @@ use crate::{
     },
     master::{
         broker::{self, Broker},
-        children::{Child, ChildEvent, Happening},
+        children::{Child, ChildEvent, Events, Happening},
         front::Front,
         ledger::Ledger,
         pids::Pids,
-        reason::{MAX_REASON, cut},
+        reason::{MAX_REASON, broke, cut},
         release::Release,
         router::{self, Outgoing, Router},
         state::{
@@ -51,7 +49,7 @@ pub(super) struct Options {
     /// Of random choices.
     pub(super) seed: u64,
     /// Where its children's events go.
-    pub(super) events: mpsc::Sender<ChildEvent>,
+    pub(super) events: Events,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
     /// Of the app.
@@ -68,7 +66,7 @@ pub(super) struct Running {
     cluster: Cluster,
     router: Router,
     children: BTreeMap<Pid, Child>,
-    events: mpsc::Sender<ChildEvent>,
+    events: Events,
     /// Frames to be sent; empty between two events.
     out: Vec<Outgoing>,
     /// What `state` is to be told; empty between two events.
@@ -255,7 +253,7 @@ impl Running {
             Happening::Frame(ToMaster::Denied(denials), _) => self.ledger.add(denials),
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
-                    self.told.push_back(Event::Failed { pid, reason: violation.0.to_owned() });
+                    self.told.push_back(Event::Failed { pid, reason: broke(violation.0) });
                 }
                 self.send_out();
                 self.settle();
@@ -308,6 +306,9 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
+                if let Some(child) = self.children.get(pid) {
+                    child.accuse(reason);
+                }
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
             }
             if matches!(event, Event::Retire | Event::Stop | Event::Kill) {

@@ -1,11 +1,23 @@
 //! A child's manners and its end, with a socket pair and small processes of the system.
 
-use std::os::fd::OwnedFd;
+use std::{
+    io::Write as _,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use super::*;
-use crate::ipc::link::{from_fd, split};
+use crate::{
+    cluster::{Action, Role, Target},
+    ipc::{
+        codec::encode,
+        link::{from_fd, split},
+        message::PROTOCOL,
+    },
+    master::turns::{MESSAGES, Turns},
+};
 
 /// Far more than any of these takes.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -18,35 +30,21 @@ fn failed() -> ToMaster {
     ToMaster::StartFailed { reason: "no such import".to_owned() }
 }
 
+fn events() -> (Events, mpsc::Receiver<ChildEvent>) {
+    let (to, seen) = mpsc::channel(MAX_EVENTS);
+    (Events::new(to, Share::alone()), seen)
+}
+
+fn witness() -> Arc<Witness> {
+    Arc::new(Witness::new(Who::nobody(), blackbox::create().expect("memory")))
+}
+
 fn show(what: &Happening) -> String {
     match what {
         Happening::Ready => "ready".to_owned(),
         Happening::Failed(reason) => format!("failed: {reason}"),
         Happening::Frame(..) => "frame".to_owned(),
         Happening::Exited(reason) => format!("exited: {reason}"),
-    }
-}
-
-#[test]
-fn manners_as_a_table() {
-    let ready = || ToMaster::Ready;
-    let old = || ToMaster::Hello { protocol: 0 };
-    let cases: &[(Vec<ToMaster>, &[&str])] = &[
-        (vec![hello(), ready()], &["ready"]),
-        (vec![hello(), failed()], &["failed: no such import"]),
-        (vec![ready()], &["failed: did not say hello first"]),
-        (vec![failed()], &["failed: did not say hello first"]),
-        (vec![old()], &["failed: speaks protocol 0 and not 2: the binary was replaced; restart hatchery"]),
-        // The router refuses these.
-        (vec![hello(), hello()], &["frame"]),
-        (vec![hello(), ready(), ready()], &["ready", "frame"]),
-        (vec![hello(), ready(), failed()], &["ready", "frame"]),
-    ];
-    for (frames, expected) in cases {
-        let mut manners = Manners::default();
-        let frames = frames.iter().cloned();
-        let seen: Vec<_> = frames.filter_map(|frame| manners.check(frame, Bytes::new())).collect();
-        assert_eq!(seen.iter().map(show).collect::<Vec<_>>(), *expected);
     }
 }
 
@@ -57,14 +55,14 @@ async fn reads(frames: &[ToMaster], raw: &[u8]) -> Vec<String> {
     let mut theirs = from_fd(theirs).expect("a socket");
     let mut bytes = bytes::BytesMut::new();
     for frame in frames {
-        crate::ipc::codec::encode(&mut bytes, frame, b"").expect("encodes");
+        encode(&mut bytes, frame, b"").expect("encodes");
     }
     theirs.write_all(&bytes).await.expect("written");
     theirs.write_all(raw).await.expect("written");
     drop(theirs);
-    let (events, mut seen) = mpsc::channel(MAX_EVENTS);
-    let witness = Arc::new(Witness::new(Who::nobody(), blackbox::create().expect("memory")));
-    timeout(DEADLINE, read(Pid(1), reader, events, witness)).await.expect("it ends");
+    let (events, mut seen) = events();
+    let manners = Manners::new(Role::Worker);
+    timeout(DEADLINE, read(Pid(1), reader, manners, events, witness())).await.expect("it ends");
     let mut all = vec![];
     while let Some(event) = seen.recv().await {
         assert_eq!(event.pid, Pid(1));
@@ -74,15 +72,100 @@ async fn reads(frames: &[ToMaster], raw: &[u8]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn garbage_is_a_failure() {
-    assert_eq!(reads(&[hello(), ToMaster::Ready], b"").await, ["ready"]);
-    let after = reads(&[hello(), ToMaster::Ready], b"GET / HTTP/1.1\r\n\r\n").await;
-    assert!(after.len() == 2 && after[1].starts_with("failed: the peer broke the protocol"), "{after:?}");
-    let at_once = reads(&[], &[255; 64]).await;
-    assert!(at_once.len() == 1 && at_once[0].starts_with("failed: "), "{at_once:?}");
-    let cut = reads(&[hello()], &[6, 0, 0, 0, 1]).await;
-    assert_eq!(cut, ["failed: the link ended in the middle of a frame"]);
-    assert_eq!(reads(&[], b"").await, [""; 0]);
+async fn what_is_sent_as_a_table() {
+    let ready = || ToMaster::Ready;
+    let send = |action: &str| ToMaster::Send {
+        to: Target::Broadcast,
+        action: Action::try_from(action.to_owned()).expect("an action"),
+    };
+    // As `send`, but its action is what no action may be.
+    let mut reserved = bytes::BytesMut::new();
+    encode(&mut reserved, &send("xatchery.stop"), b"").expect("encodes");
+    let at = reserved.iter().position(|byte| *byte == b'x').expect("its action");
+    reserved[at] = b'h';
+    let mut control = reserved.clone();
+    control[at..at + 2].copy_from_slice(b"a\0");
+    let mut not_utf8 = reserved.clone();
+    not_utf8[at] = 0xff;
+    let broke = "failed: broke the protocol: ";
+    let cases: &[(&str, &[ToMaster], &[u8], &[&str])] = &[
+        ("nothing", &[], b"", &[]),
+        ("an honest one", &[hello(), ready(), send("a")], b"", &["ready", "frame"]),
+        ("one that can't start", &[hello(), failed()], b"", &["failed: no such import"]),
+        ("HTTP", &[hello(), ready()], b"GET / HTTP/1.1\r\n\r\n", &["ready", "BROKE sent a frame of "]),
+        ("a length past all bounds", &[], &[255; 64], &["BROKE sent a frame of 4294967295 bytes"]),
+        ("a length that is none", &[hello()], &[3, 0, 0, 0], &["BROKE sent a frame of 3 bytes has no"]),
+        (
+            "an envelope past its frame",
+            &[hello()],
+            &[8, 0, 0, 0, 5, 0, 0, 0],
+            &["BROKE sent an envelope of 5 bytes in a frame of 8"],
+        ),
+        (
+            "an unknown variant",
+            &[hello()],
+            &[5, 0, 0, 0, 1, 0, 0, 0, 99],
+            &["BROKE sent an envelope that can't be decoded"],
+        ),
+        (
+            "bytes after the envelope's end",
+            &[hello()],
+            &[6, 0, 0, 0, 2, 0, 0, 0, 1, 1],
+            &["BROKE sent an envelope with 1 bytes too many"],
+        ),
+        (
+            "a reserved action",
+            &[hello(), ready()],
+            &reserved,
+            &["ready", "BROKE sent an envelope that can't be decoded"],
+        ),
+        (
+            "an action with NUL",
+            &[hello(), ready()],
+            &control,
+            &["ready", "BROKE sent an envelope that can't be decoded"],
+        ),
+        (
+            "an action of no UTF-8",
+            &[hello(), ready()],
+            &not_utf8,
+            &["ready", "BROKE sent an envelope that can't be decoded"],
+        ),
+        (
+            "a frame that is cut",
+            &[hello()],
+            &[6, 0, 0, 0, 1],
+            &["failed: the link ended in the middle of a frame"],
+        ),
+        ("ready before hello", &[ready()], b"", &["BROKE did not say hello first"]),
+        ("hello twice", &[hello(), hello(), ready()], b"", &["BROKE said hello twice"]),
+        ("data with hello", &[], &[7, 0, 0, 0, 2, 0, 0, 0, 0, 2, 9], &["BROKE sent 1 bytes of data"]),
+    ];
+    for (what, frames, raw, expected) in cases {
+        let seen = reads(frames, raw).await;
+        assert_eq!(seen.len(), expected.len(), "{what}: {seen:?}");
+        for (seen, expected) in seen.iter().zip(*expected) {
+            let expected = expected.replace("BROKE ", broke);
+            assert!(seen.starts_with(&expected), "{what}: {seen}, not {expected}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fds_that_nobody_asked_for_are_the_end() {
+    let (ours, theirs) = link::pair().expect("a socket");
+    let (reader, _sender, _writer) = split::<ToMaster, ToChild>(ours, link::Options::default());
+    let mut bytes = bytes::BytesMut::new();
+    encode(&mut bytes, &hello(), b"").expect("encodes");
+    let (events, mut seen) = events();
+    let reading = tokio::spawn(read(Pid(1), reader, Manners::new(Role::Worker), events, witness()));
+    let socket = std::os::unix::net::UnixStream::from(theirs);
+    // Whole and right but for what comes with it.
+    crate::sys::misbehave::send(&socket, &bytes, 3).expect("sent");
+    let event = timeout(DEADLINE, seen.recv()).await.expect("in time").expect("an event");
+    let expected = "failed: broke the protocol: sent a file descriptor that nobody asked for";
+    assert_eq!(show(&event.what), expected);
+    timeout(DEADLINE, reading).await.expect("it ends").expect("no panic");
 }
 
 /// The end of a process whose socket is open for ever, or closed.
@@ -109,4 +192,74 @@ async fn ends_as_a_table() {
     assert_eq!(ends("sleep 100", false, true).await, "signal 9 (SIGKILL)");
     assert_eq!(ends("sleep 100", true, false).await, "signal 9 (SIGKILL)", "a closed socket is the end");
     assert_eq!(ends("kill -SEGV $$", true, false).await, "signal 11 (SIGSEGV)");
+}
+
+/// Frames that the master took from each app, of which so many children write as much as they can, when it has
+/// taken enough.
+async fn taken(apps: &[usize], quantum: u64) -> Vec<usize> {
+    const ENOUGH: usize = 40_000;
+    let turns = Turns::new(quantum);
+    let total = Arc::new(AtomicUsize::new(0));
+    let mut frames = bytes::BytesMut::new();
+    encode(&mut frames, &hello(), b"").expect("encodes");
+    let begin = frames.split();
+    let send = ToMaster::Send {
+        to: Target::Agent,
+        action: Action::try_from("flood".to_owned()).expect("an action"),
+    };
+    for _ in 0..1000 {
+        encode(&mut frames, &send, &[0; 100]).expect("encodes");
+    }
+    let mut counting = vec![];
+    for children in apps {
+        let share = turns.share();
+        let (to, mut seen) = mpsc::channel(MAX_EVENTS);
+        let events = Events::new(to, share.clone());
+        for _ in 0..*children {
+            let (ours, theirs) = link::pair().expect("a socket");
+            let (reader, sender, _writer) = split::<ToMaster, ToChild>(ours, link::Options::default());
+            let manners = Manners::new(Role::Worker);
+            tokio::spawn(read(Pid(1), reader, manners, events.clone(), witness()));
+            let (begin, frames) = (begin.clone(), frames.clone());
+            std::thread::spawn(move || {
+                let mut theirs = std::os::unix::net::UnixStream::from(theirs);
+                let mut written = theirs.write_all(&begin);
+                while written.is_ok() {
+                    written = theirs.write_all(&frames);
+                }
+            });
+            drop(sender);
+        }
+        let total = Arc::clone(&total);
+        counting.push(tokio::spawn(async move {
+            let mut taken = 0;
+            let mut batch = vec![];
+            while total.load(Relaxed) < ENOUGH {
+                share.turn().await;
+                let count = seen.recv_many(&mut batch, MAX_EVENTS).await;
+                batch.clear();
+                // As routing each to one.
+                (0..count).for_each(|_| share.spend(FRAME + 100));
+                taken += count;
+                total.fetch_add(count, Relaxed);
+            }
+            taken
+        }));
+    }
+    let mut taken = vec![];
+    for counting in counting {
+        taken.push(timeout(DEADLINE, counting).await.expect("in time").expect("no panic"));
+    }
+    taken
+}
+
+#[tokio::test]
+async fn children_of_one_app_get_no_more_than_those_of_another() {
+    for apps in [&[1, 1][..], &[8, 1], &[16, 1, 4]] {
+        let without = taken(apps, u64::MAX).await;
+        let taken = taken(apps, MESSAGES).await;
+        println!("{apps:?} children: {taken:?} frames; without turns {without:?}");
+        let (least, most) = (taken.iter().min(), taken.iter().max());
+        assert!(least.zip(most).is_some_and(|(least, most)| most < &(2 * least)), "{apps:?}: {taken:?}");
+    }
 }

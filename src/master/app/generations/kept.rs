@@ -74,6 +74,7 @@ impl Generations {
                     listener: there.map_or_else(|| bind(name, worker), Ok)?,
                     balance: worker.balance,
                     max_held: self.max_held,
+                    connections: self.connections.clone(),
                 })
             }
         };

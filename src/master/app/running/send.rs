@@ -49,6 +49,8 @@ impl Running {
     fn send_one(&mut self, outgoing: Outgoing) {
         let Outgoing { to, frame, data } = &outgoing;
         let Some(child) = self.children.get(to) else { return };
+        // Copied for each of those who get it.
+        self.events.spend(data.len());
         let sent = match frame {
             ToChild::Message { .. }
             | ToChild::Question { .. }

@@ -1,0 +1,94 @@
+//! A child that does what no child of ours does, in builds for tests only: sends raw bytes, and fds, on its
+//! control socket, when a file says so.
+//!
+//! `child` begins it, before there is a sandbox; the tests write the file. Its line: the child's OS pid, how
+//! many fds go with each write, how many writes, and the bytes in hex.
+
+/// The variable that names the file.
+pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
+
+#[cfg(debug_assertions)]
+mod tests_only {
+    use std::{
+        fs::File,
+        io::{self, IoSlice},
+        os::{
+            fd::{AsFd, AsRawFd as _, OwnedFd},
+            unix::fs::FileExt as _,
+        },
+        thread,
+        time::Duration,
+    };
+
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+    /// How often the file is looked at.
+    const LOOK: Duration = Duration::from_millis(20);
+
+    /// Waits on a thread of its own for what the file says to this process, and does it once.
+    pub fn watch(control: OwnedFd) {
+        let Some(file) = std::env::var_os(super::VARIABLE).and_then(|file| File::open(file).ok()) else {
+            return;
+        };
+        thread::spawn(move || {
+            loop {
+                thread::sleep(LOOK);
+                if let Some((fds, times, bytes)) = wanted(&file) {
+                    for _ in 0..times {
+                        // The master may have had enough.
+                        if send(&control, &bytes, fds).is_err() {
+                            return;
+                        }
+                    }
+                    return;
+                }
+            }
+        });
+    }
+
+    fn wanted(file: &File) -> Option<(usize, usize, Vec<u8>)> {
+        let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
+        file.read_exact_at(&mut buf, 0).ok()?;
+        let text = std::str::from_utf8(&buf).ok()?;
+        // A line that is not whole yet is none.
+        let (line, _) = text.split_once('\n')?;
+        let mut words = line.split(' ');
+        let pid: u32 = words.next()?.parse().ok()?;
+        let (fds, times) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let hex = words.next()?;
+        let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
+        let bytes: Option<Vec<u8>> = bytes.collect();
+        (pid == std::process::id()).then_some((fds, times, bytes?))
+    }
+
+    /// Writes all of these bytes, and with the first of them so many copies of the socket itself.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn send(socket: impl AsFd, bytes: &[u8], fds: usize) -> io::Result<()> {
+        let raw = socket.as_fd().as_raw_fd();
+        let all = vec![raw; fds];
+        let rights = [ControlMessage::ScmRights(&all)];
+        let mut control = if fds == 0 { &[][..] } else { &rights[..] };
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match sendmsg::<()>(raw, &[IoSlice::new(rest)], control, MsgFlags::MSG_NOSIGNAL, None) {
+                Ok(sent) => {
+                    rest = &rest[sent..];
+                    control = &[];
+                }
+                Err(nix::errno::Errno::EAGAIN) => thread::sleep(Duration::from_millis(1)),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(debug_assertions)]
+pub use tests_only::{send, watch};
+
+/// Nothing happens, in a build in which nothing is to.
+#[cfg(not(debug_assertions))]
+pub fn watch(_control: std::os::fd::OwnedFd) {}

@@ -1,0 +1,182 @@
+//! The admin socket: other users of the machine, granted something or nothing, with garbage and with ten
+//! thousand connections. What one of them can do at most is in `master::admin`.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::{Watch, good};
+use crate::support::{Service, eventually};
+
+/// Users that nobody is.
+const READER: u32 = 61_001;
+const DEPLOYER: u32 = 61_002;
+const STRANGER: u32 = 61_003;
+
+/// The seats of the owner, and of one other user.
+const OWNER: usize = 64;
+const EACH: usize = 8;
+
+/// How long the owner may wait beside all that.
+const SOON: Duration = Duration::from_secs(3);
+
+const SETTINGS: &str = "
+[[admin]]
+uid = 61001
+may = [\"read\"]
+
+[[admin]]
+uid = 61002
+may = [\"deploy good\"]
+";
+
+/// Sends `$ARGV[1]` and says what comes back.
+const ASK: &str = r#"
+    use IO::Socket::UNIX;
+    $SIG{PIPE} = 'IGNORE';
+    my $socket = IO::Socket::UNIX->new($ARGV[0]) or do { print "refused: $!"; exit };
+    print $socket $ARGV[1]; $socket->flush;
+    print <$socket>;"#;
+
+/// So many connections, each with some bytes, kept open until its stdin ends. Says how many it has.
+const FLOOD: &str = r#"
+    use IO::Socket::UNIX;
+    $SIG{PIPE} = 'IGNORE';
+    $| = 1;
+    my @all;
+    for my $number (1..$ARGV[1]) {
+        my $socket = IO::Socket::UNIX->new($ARGV[0]) or last;
+        syswrite $socket, ("", "\x00\xff\x00garbage", "GET /v1/status HTTP/1.1\r\nhos")[$number % 3];
+        push @all, $socket;
+    }
+    print scalar(@all), "\n";
+    <STDIN>;"#;
+
+/// False, with a line that says so, where this user can be nobody else.
+fn is_root() -> bool {
+    let is = nix::unistd::geteuid().is_root();
+    if !is {
+        eprintln!("SKIPPED: only root can be somebody else");
+    }
+    is
+}
+
+/// A service whose doors are open, with the settings above.
+async fn open_to_all() -> Service {
+    let service = Service::new();
+    fs::write(service.home().join("settings.toml"), SETTINGS).unwrap();
+    let folder = service.write(&good());
+    service.start(&[&folder]).await;
+    for path in [service.folder(), &service.home()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    let socket = service.home().join("hatchery.sock");
+    let mode = || fs::metadata(&socket).unwrap().permissions().mode() & 0o777;
+    eventually("others may connect", async || mode() == 0o666).await;
+    service
+}
+
+fn say(service: &Service, uid: u32, method: &str, path: &str) -> String {
+    let socket = service.home().join("hatchery.sock");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+    let mut perl = Command::new("perl");
+    perl.args(["-e", ASK]).arg(&socket).arg(request).current_dir("/").uid(uid).gid(uid);
+    String::from_utf8_lossy(&perl.output().expect("perl is part of every Debian").stdout).into_owned()
+}
+
+#[tokio::test]
+async fn each_may_what_the_settings_say() {
+    if !is_root() {
+        return;
+    }
+    let service = open_to_all().await;
+    let cases = [
+        ("GET", "/v1/status", [200, 403]),
+        ("GET", "/v1/store", [200, 403]),
+        ("GET", "/v1/apps/good/history", [200, 200]),
+        ("GET", "/v1/apps/other/history", [404, 403]),
+        ("POST", "/v1/bundles", [403, 422]),
+        ("POST", "/v1/apps/good/reload", [403, 200]),
+        ("POST", "/v1/apps/other/reload", [403, 403]),
+        ("DELETE", "/v1/apps/other", [403, 403]),
+        ("POST", "/v1/store/prune", [403, 403]),
+        ("POST", "/v1/store/verify", [403, 403]),
+        ("POST", "/v1/stop", [403, 403]),
+        ("GET", "/nothing", [404, 404]),
+        ("GET", "/v1/nothing", [403, 403]),
+    ];
+    for (method, path, expected) in cases {
+        for (uid, status) in [READER, DEPLOYER].into_iter().zip(expected) {
+            let said = say(&service, uid, method, path);
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{uid} {method} {path}: {said}");
+        }
+        let said = say(&service, STRANGER, method, path);
+        assert!(said.starts_with("HTTP/1.1 403 ") && said.contains("61003 may do nothing here"), "{said}");
+        assert_eq!(said.lines().count(), 6, "one line, and no more: {said}");
+    }
+    assert!(say(&service, READER, "POST", "/v1/stop").contains("it needs \\\"admin\\\" below [[admin]]"));
+    // Taken back as it was given.
+    fs::write(service.home().join("settings.toml"), "").unwrap();
+    eventually("it is the owner's alone again", async || {
+        say(&service, READER, "GET", "/v1/status") == "refused: Permission denied"
+    })
+    .await;
+    assert!(say(&service, 0, "GET", "/v1/status").starts_with("HTTP/1.1 200 "));
+}
+
+/// Ten thousand connections of this user, open until the child is dropped.
+fn flood(service: &Service, uid: u32) -> Child {
+    let socket = service.home().join("hatchery.sock");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 20000; exec perl -e \"$0\" \"$@\"", FLOOD]).arg(&socket).arg("10000");
+    shell.current_dir("/").uid(uid).gid(uid).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_keep_nobody_out() {
+    if !is_root() {
+        return;
+    }
+    let service = open_to_all().await;
+    let master = service.master().unwrap();
+    let watch = Watch::new(master.clone(), service.addr_of("good").await);
+    let before = master.fds();
+    // Who may do nothing, who may do something, and the owner himself.
+    for (uid, seats) in [(STRANGER, 0), (READER, EACH), (0, OWNER)] {
+        let what = format!("ten thousand connections of uid {uid}");
+        let mut flood = flood(&service, uid);
+        let mut lines = BufReader::new(flood.stdout.take().unwrap());
+        let mut opened = String::new();
+        if uid == 0 {
+            // While he opens them he throws out himself.
+            lines.read_line(&mut opened).unwrap();
+        }
+        let mut longest = Duration::ZERO;
+        let mut most = 0;
+        watch
+            .through(&what, async || {
+                let begun = Instant::now();
+                service.status().await;
+                longest = longest.max(begun.elapsed());
+                most = most.max(master.fds());
+            })
+            .await;
+        if uid != 0 {
+            lines.read_line(&mut opened).unwrap();
+        }
+        println!("{what}: {} were opened; the owner waited {longest:.1?} at most; {most} fds", opened.trim());
+        assert_eq!(opened.trim(), "10000");
+        assert!(longest < SOON, "{longest:?}");
+        // The owner's own request, and what it costs to look at processes.
+        assert!(most <= before + seats + 16, "{most} fds, {before} before");
+        drop(flood.stdin.take());
+        assert!(flood.wait().unwrap().success());
+        watch.is_unchanged(&what).await;
+    }
+    let refusals = service.log().matches("connection to the admin socket is refused").count();
+    assert!((1..20).contains(&refusals), "{refusals} lines for ten thousand refusals");
+}

@@ -1,0 +1,37 @@
+//! Tenants who distrust each other: guests, clients and local users that do what they can to harm another
+//! app, the master, or the host. Beside each attack a second app answers all through it, and afterwards the
+//! master is what it was: [`Watch`].
+//!
+//! | what | where |
+//! |---|---|
+//! | loop, memory, tables, recursion, handles | `e2e::hostile`, and beside another app `e2e::neighbours` |
+//! | hang in start, traps in start, compile bombs | `e2e::hostile_start`, `e2e::deploy_hostile` |
+//! | slow and large heads and bodies, chunked past the limit | `e2e::overload`, `e2e::flat` |
+//! | archives, registries | `e2e::bundle_hostile`, `e2e::oci_hostile` |
+//! | a child that breaks the protocol | [`protocol`] |
+//! | floods of messages, apps in turn | [`fair`] |
+//! | messages: sizes, actions, senders, other tenants, slow receivers | [`messages`] |
+//! | what is printed | [`output`] |
+//! | files, environment, loopback | [`reach`] |
+//! | HTTP | [`http`] |
+//! | native code that was tampered with | [`cache`], `host::compile` |
+//! | the admin socket | [`admin`], `e2e::admin` |
+
+mod admin;
+mod cache;
+mod fair;
+mod http;
+mod messages;
+mod output;
+mod protocol;
+mod reach;
+mod watch;
+
+use watch::Watch;
+
+use crate::support::{App, Guest};
+
+/// The app that is to notice nothing.
+fn good() -> App {
+    App::new("good").worker(Guest::HelloP3, "workers = 1")
+}

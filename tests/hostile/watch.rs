@@ -1,0 +1,63 @@
+//! What holds for every attack: a second tenant answers all through it, and the master is afterwards what it
+//! was before.
+
+use std::{cell::Cell, net::SocketAddr};
+
+use crate::support::{Cluster, Compared, OsProcess, eventually};
+
+/// How much more memory the master may have, in KiB: the queues of the attacker's processes, as
+/// `queue-size` bounds them.
+const MORE_MEMORY: u64 = 48 << 10;
+
+/// Of one master and the app `good`.
+pub(super) struct Watch {
+    master: OsProcess,
+    good: SocketAddr,
+    fds: usize,
+    memory: u64,
+}
+
+impl Watch {
+    /// As it is before anything happens.
+    pub(super) fn of(cluster: &Cluster) -> Self {
+        Self::new(cluster.master(), cluster.addr_of("good"))
+    }
+
+    pub(super) fn new(master: OsProcess, good: SocketAddr) -> Self {
+        let (fds, memory) = (master.fds(), master.memory());
+        Self { master, good, fds, memory }
+    }
+
+    /// Does it again and again while the other app is measured.
+    pub(super) async fn through(&self, what: &str, mut attack: impl AsyncFnMut()) {
+        let mut compared = Compared::default();
+        while compared.goes_on(what) {
+            compared.alone(self.good).await;
+            let is_over = Cell::new(false);
+            let measure = async {
+                compared.beside(self.good).await;
+                is_over.set(true);
+            };
+            let trouble = async {
+                while !is_over.get() {
+                    attack().await;
+                }
+            };
+            tokio::join!(measure, trouble);
+        }
+        println!("beside {what}: {compared}");
+    }
+
+    /// It lives, has the fds that it had, not much more memory, and no child that it has not waited for.
+    pub(super) async fn is_unchanged(&self, after: &str) {
+        assert!(self.master.lives(), "after {after}");
+        eventually(&format!("the fds are {} again after {after}", self.fds), async || {
+            self.master.fds() == self.fds
+        })
+        .await;
+        eventually(&format!("no zombie is left after {after}"), async || self.master.zombies() == 0).await;
+        let memory = self.master.memory();
+        println!("after {after}: {} fds, {} MiB more", self.fds, memory.saturating_sub(self.memory) >> 10);
+        assert!(memory < self.memory + MORE_MEMORY, "{memory} KiB, {} before {after}", self.memory);
+    }
+}
