@@ -153,12 +153,17 @@ fn flatten(key: &str, value: &Value, found: &mut BTreeMap<String, String>) {
         }
         Value::Array(values) if values.is_empty() => return,
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Number(number) if key.ends_with("memory") || key.ends_with("size") => number
+        Value::Number(number) if is_size(key) => number
             .as_u64()
             .map_or_else(|| number.to_string(), |bytes| ByteSize(bytes).display().iec().to_string()),
         other => text(other),
     };
     found.insert(key.to_owned(), text);
+}
+
+/// Is it in bytes?
+fn is_size(key: &str) -> bool {
+    ["memory", "size", "log-rate", "disk"].iter().any(|end| key.ends_with(end))
 }
 
 fn text(value: &Value) -> String {

@@ -129,6 +129,7 @@ impl Inbox {
             ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
             ToChild::Superseded => return Some(Event::Superseded),
             ToChild::Serve => return Some(Event::Serve),
+            ToChild::Hush { pause } => self.cluster.hush(pause),
             ToChild::Check { check, path, timeout } => return Some(Event::Check { check, path, timeout }),
         }
         None

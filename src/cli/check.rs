@@ -2,11 +2,13 @@
 
 use std::{io::Write as _, path::PathBuf};
 
+use anyhow::bail;
 use serde::Serialize;
 
 use super::home::Home;
 use crate::{
     cluster::Role,
+    home::{Beyond, Policy},
     ipc::compile::{CompileRequest, Report},
     manifest::{self, Component, Overrides},
     master,
@@ -24,6 +26,9 @@ pub(super) struct Check {
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
+    /// Also hold the manifests against this policy, or the home's where no file is named
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    policy: Option<Option<PathBuf>>,
     #[command(flatten)]
     home: Home,
 }
@@ -31,6 +36,8 @@ pub(super) struct Check {
 const EXAMPLES: &str = "\
 Examples:
   hatchery check guests/cache
+  hatchery check guests/cache --policy               would a deploy to the home be refused?
+  hatchery check guests/cache --policy policy.toml
   hatchery check --json guests/cache | jq '.[].components[].exports'";
 
 #[derive(Debug, Serialize)]
@@ -38,6 +45,9 @@ struct Checked {
     app: String,
     version: String,
     components: Vec<Found>,
+    /// Only where it was asked for; empty where the policy allows all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beyond_policy: Option<Vec<Beyond>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,9 +66,19 @@ impl Check {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let overrides = Overrides { dev_with: manifest::DevWith::Ignore, ..Overrides::default() };
         let apps = manifest::load_all(&self.paths, &overrides)?;
-        let cache = self.home.open()?.cache();
+        let home = self.home.open()?;
+        let cache = home.cache();
+        let policy = match &self.policy {
+            None => None,
+            Some(None) => Some(Policy::load(&home)?),
+            Some(Some(file)) if file.is_dir() => {
+                bail!("{} is a folder, not a policy; write the paths before --policy", file.display())
+            }
+            Some(Some(file)) => Some(Policy::read(file)?),
+        };
         let mut checked = Vec::new();
         for app in apps {
+            let beyond_policy = policy.as_ref().map(|policy| policy.beyond(&app));
             let mut components = Vec::new();
             for (role, component) in app.components() {
                 let request = CompileRequest {
@@ -66,11 +86,12 @@ impl Check {
                     cache: cache.clone(),
                     role,
                     app: app.name.clone(),
+                    cpu_limit: app.limits.compile_time,
                 };
                 let compiled = master::compile(request).await?;
                 components.push(Found::new(role, component, compiled.report));
             }
-            checked.push(Checked { app: app.name, version: app.version, components });
+            checked.push(Checked { app: app.name, version: app.version, components, beyond_policy });
         }
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -78,7 +99,8 @@ impl Check {
             writeln!(out)?;
         } else {
             for app in &checked {
-                writeln!(out, "ok app={} version={}", app.app, app.version)?;
+                let word = if app.is_refused() { "refused" } else { "ok" };
+                writeln!(out, "{word} app={} version={}", app.app, app.version)?;
                 for found in &app.components {
                     writeln!(
                         out,
@@ -91,9 +113,23 @@ impl Check {
                     writeln!(out, "    imports {}", list(&found.imports))?;
                     writeln!(out, "    exports {}", list(&found.exports))?;
                 }
+                for beyond in app.beyond_policy.iter().flatten() {
+                    writeln!(out, "  the policy does not allow {}: {beyond}", beyond.key)?;
+                }
             }
         }
+        let refused: Vec<_> =
+            checked.iter().filter(|app| app.is_refused()).map(|app| app.app.as_str()).collect();
+        if !refused.is_empty() {
+            bail!("the policy does not allow all that is asked for by {}", refused.join(", "));
+        }
         Ok(())
+    }
+}
+
+impl Checked {
+    fn is_refused(&self) -> bool {
+        self.beyond_policy.as_ref().is_some_and(|beyond| !beyond.is_empty())
     }
 }
 

@@ -21,6 +21,7 @@ mod reload;
 mod rollback;
 mod run;
 mod scale;
+mod secret;
 mod start;
 mod status;
 mod stop;
@@ -82,6 +83,7 @@ enum Verb {
     Push(push::Push),
     Pull(pull::Pull),
     Store(store::Store),
+    Secret(secret::Secret),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -147,6 +149,7 @@ impl Cli {
                 Verb::Push(push) => push.execute().await,
                 Verb::Pull(pull) => pull.execute().await,
                 Verb::Store(store) => store.execute().await,
+                Verb::Secret(secret) => secret.execute(),
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,

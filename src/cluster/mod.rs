@@ -4,10 +4,14 @@
 
 mod action;
 mod errors;
+mod limit;
 mod process;
+mod rate;
 mod target;
 
 pub use action::{Action, InvalidAction, MAX_ACTION_BYTES, RESERVED_PREFIX};
 pub use errors::{AskError, SendError};
+pub use limit::Limit;
 pub use process::{Pid, Process, Role, Sender, State};
+pub use rate::{MESSAGE_UNIT, Rate, message_cost};
 pub use target::{AskTarget, Target, queued_bytes};

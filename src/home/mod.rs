@@ -7,6 +7,7 @@
 //!     hatchery.sock            the admin socket (`admin`), 0600
 //!     settings.toml            written by the user (`settings`)
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
+//!     secrets/APP/NAME         values that guests get as secrets, 0600 (`secrets`)
 //!     store/                   bundles (`store`)
 //!     cache/                   native code (`host::compile`)
 //!     apps/NAME/app.json       what is deployed, and what was (`record`)
@@ -21,6 +22,7 @@
 mod lock;
 mod policy;
 mod record;
+pub mod secrets;
 mod settings;
 mod write;
 
@@ -33,8 +35,9 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use lock::{LAST_MOMENTS, Lock, holder, lasting_holder};
-pub use policy::Policy;
+pub use policy::{Beyond, Policy};
 pub use record::{Deployed, Entry, MAX_HISTORY, Record};
+pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
 pub use settings::{KEEP, Settings};
 pub use write::Prepared;
 

@@ -1,21 +1,30 @@
-//! What apps may ask for in this home, in `policy.toml`. Read anew for each deploy; [`Policy::check`] is pure.
+//! What apps may ask for in this home, in `policy.toml`. Read anew for each deploy; what it decides is
+//! `policy::check`'s, and pure.
 //!
 //! What it does not mention is allowed. `[app.NAME]` takes the place of `[any]`, key by key.
 
+mod check;
+mod names;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fs, io,
     io::Read as _,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     ops::RangeInclusive,
+    path::Path,
     str::FromStr,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::names::Names;
 use super::Home;
 use crate::manifest::{App, OutboundHost};
 
@@ -30,7 +39,7 @@ pub struct Policy {
     app: BTreeMap<String, Rules>,
 }
 
-/// What one app, or any, may ask for.
+/// What one app, or any, may ask for: the most of each, or what may be named.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct Rules {
@@ -40,6 +49,64 @@ struct Rules {
     listen: Option<Vec<Place>>,
     outbound_hosts: Option<Vec<OutboundHost>>,
     writable_folders: Option<bool>,
+    /// Names, `*` for any run of characters.
+    environment: Option<Names>,
+    secrets: Option<Names>,
+    concurrency: Option<u64>,
+    queued_requests: Option<u64>,
+    /// Of one worker.
+    connections: Option<u64>,
+    /// How many.
+    schedules: Option<u64>,
+    /// Of one process, also where the manifest leaves it to the default.
+    process_memory: Option<ByteSize>,
+    app_memory: Option<ByteSize>,
+    request_timeout: Option<Time>,
+    cpu_limit: Option<Time>,
+    cpu_weight: Option<u64>,
+    start_timeout: Option<Time>,
+    stop_timeout: Option<Time>,
+    hang_timeout: Option<Time>,
+    drain_timeout: Option<Time>,
+    message_size: Option<ByteSize>,
+    message_rate: Option<u64>,
+    /// Bytes of messages that wait for one process.
+    queue_size: Option<ByteSize>,
+    trap_limit: Option<u64>,
+    header_size: Option<ByteSize>,
+    body_size: Option<ByteSize>,
+    header_timeout: Option<Time>,
+    body_timeout: Option<Time>,
+    write_timeout: Option<Time>,
+    log_rate: Option<ByteSize>,
+    open_files: Option<u64>,
+    disk: Option<ByteSize>,
+    compile_time: Option<Time>,
+}
+
+/// `30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Duration);
+
+impl TryFrom<String> for Time {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let time = humantime::parse_duration(&text);
+        time.map(Self).map_err(|cause| format!("{text:?} is no duration such as \"30s\": {cause}"))
+    }
+}
+
+/// One thing that an app asks for and may not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Beyond {
+    /// The manifest's key, as in `limits.memory`.
+    pub key: String,
+    /// What the app asks for, in words.
+    pub asked: String,
+    /// What it may ask for; `none` where that is nothing.
+    pub allowed: String,
 }
 
 /// `127.0.0.1`, `127.0.0.1:8080`, `[::1]:8000-8999`.
@@ -93,184 +160,37 @@ impl Policy {
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
         let file = home.folder().join("policy.toml");
+        match Self::read(&file) {
+            Err(error) if is_missing(&error) => Ok(Self::default()),
+            read => read,
+        }
+    }
+
+    /// One in any file.
+    ///
+    /// # Errors
+    /// As [`Policy::load`]; there is no such file.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
         let shown = file.display();
         let mut text = String::new();
-        match fs::File::open(&file) {
-            Ok(opened) => opened.take(MAX_POLICY).read_to_string(&mut text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-        .with_context(|| format!("cannot read {shown}"))?;
+        fs::File::open(file)
+            .and_then(|opened| opened.take(MAX_POLICY).read_to_string(&mut text))
+            .with_context(|| format!("cannot read the policy {shown}"))?;
         toml::from_str(&text).with_context(|| format!("{shown} is not right"))
     }
 
     /// # Errors
     /// What the app asks for beyond it, each by name.
     pub fn check(&self, app: &App) -> anyhow::Result<()> {
-        let own = self.app.get(&app.name);
-        let mut beyond = vec![];
-        if let Some(worker) = &app.worker {
-            if let Some(most) = self.rule(own, |rules| rules.workers.as_ref())
-                && worker.workers > *most
-            {
-                beyond.push(format!("{} workers (it allows {most})", worker.workers));
-            }
-            if let Some(places) = self.rule(own, |rules| rules.listen.as_ref())
-                && !places.iter().any(|place| place.allows(worker.listen))
-            {
-                let allowed = list(places.iter().map(|place| &place.text));
-                beyond.push(format!("to listen on {} (it allows {allowed})", worker.listen));
-            }
-        }
-        if let Some(most) = self.rule(own, |rules| rules.memory.as_ref())
-            && app.limits.memory as u64 > most.0
-        {
-            beyond.push(format!("{} of memory (it allows {most})", ByteSize(app.limits.memory as u64)));
-        }
-        let hosts = self.rule(own, |rules| rules.outbound_hosts.as_ref());
-        let writable = self.rule(own, |rules| rules.writable_folders.as_ref());
-        for (role, component) in app.components() {
-            let capabilities = &component.capabilities;
-            for wanted in &capabilities.allowed_outbound_hosts {
-                if hosts.is_some_and(|hosts| !hosts.iter().any(|host| host.covers(wanted))) {
-                    beyond.push(format!("requests of the {role} to {wanted}"));
-                }
-            }
-            for folder in capabilities.folders.iter().filter(|folder| folder.writable) {
-                if writable == Some(&false) {
-                    beyond.push(format!("the {role} to write to the folder {}", folder.destination));
-                }
-            }
-        }
+        let beyond: Vec<String> = self.beyond(app).iter().map(ToString::to_string).collect();
         if !beyond.is_empty() {
             bail!("the home's policy.toml does not allow what {} asks for: {}", app.name, beyond.join("; "));
         }
         Ok(())
     }
-
-    fn rule<'a, T>(
-        &'a self,
-        own: Option<&'a Rules>,
-        of: impl Fn(&'a Rules) -> Option<&'a T>,
-    ) -> Option<&'a T> {
-        own.and_then(&of).or_else(|| of(&self.any))
-    }
 }
 
-fn list(words: impl Iterator<Item = impl fmt::Display>) -> String {
-    let words: Vec<String> = words.map(|word| word.to_string()).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::manifest;
-
-    const POLICY: &str = "
-        [any]
-        workers = 4
-        memory = '128MiB'
-        listen = ['127.0.0.1', '[::1]:8000-8999', '0.0.0.0:80']
-        outbound-hosts = ['https://*.example.com']
-        writable-folders = false
-
-        [app.big]
-        workers = 64
-        listen = []
-    ";
-
-    fn app(name: &str, worker: &str, limits: &str) -> App {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("w.wasm"), "").unwrap();
-        fs::create_dir(folder.path().join("data")).unwrap();
-        let text = format!(
-            "name = '{name}'\nversion = '1'\n[worker]\ncomponent = 'w.wasm'\n{worker}\n[limits]\n{limits}\n"
-        );
-        fs::write(folder.path().join("hatchery.toml"), text).unwrap();
-        manifest::load(folder.path()).unwrap()
-    }
-
-    #[test]
-    fn what_is_asked_for_as_a_table() {
-        let policy: Policy = toml::from_str(POLICY).unwrap();
-        let local = "listen = '127.0.0.1:0'\nworkers = 1\n";
-        for (name, worker, limits, refused) in [
-            ("small", local.to_owned(), "memory = '128MiB'", None),
-            (
-                "small",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("5 workers (it allows 4)"),
-            ),
-            (
-                "big",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("to listen on 127.0.0.1:0 (it allows none)"),
-            ),
-            ("small", local.to_owned(), "memory = '129MiB'", Some("of memory (it allows 128.0 MiB)")),
-            ("small", local.replace("127.0.0.1:0", "[::1]:8500"), "memory = '1MiB'", None),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "[::1]:9000"),
-                "memory = '1MiB'",
-                Some("to listen on [::1]:9000"),
-            ),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "0.0.0.0:81"),
-                "memory = '1MiB'",
-                Some("to listen on 0.0.0.0:81"),
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['https://api.example.com']"),
-                "memory = '1MiB'",
-                None,
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['http://api.example.com']"),
-                "memory = '1MiB'",
-                Some("requests of the worker to http://api.example.com"),
-            ),
-            (
-                "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d', writable = true }}]"),
-                "memory = '1MiB'",
-                Some("the worker to write to the folder /d"),
-            ),
-            (
-                "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d' }}]"),
-                "memory = '1MiB'",
-                None,
-            ),
-        ] {
-            let checked = policy.check(&app(name, &worker, limits)).map_err(|error| error.to_string());
-            match (refused, checked) {
-                (None, checked) => assert_eq!(checked, Ok(()), "{worker}"),
-                (Some(part), checked) => {
-                    let error = checked.expect_err(part);
-                    assert!(error.contains(part), "{error}");
-                }
-            }
-            Policy::default().check(&app(name, &worker, limits)).unwrap();
-        }
-    }
-
-    #[test]
-    fn files_as_a_table() {
-        for (text, right) in [
-            ("", true),
-            ("[any]\nlisten = ['127.0.0.1:80-']", false),
-            ("[any]\nlisten = ['localhost']", false),
-            ("[any]\nwrokers = 1", false),
-            ("[app.a]\nmemory = '1GiB'", true),
-            ("workers = 1", false),
-        ] {
-            assert_eq!(toml::from_str::<Policy>(text).is_ok(), right, "{text}");
-        }
-    }
+fn is_missing(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
 }

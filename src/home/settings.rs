@@ -6,7 +6,7 @@ use std::{fs, io, io::Read as _};
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::Home;
+use super::{Home, SecretSettings};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 pub const KEEP: usize = 5;
@@ -24,11 +24,18 @@ pub struct Settings {
     pub require_signature: bool,
     /// How many bundles of an app `store prune` keeps beside the deployed one.
     pub keep: usize,
+    /// Where secrets come from beside the home's files.
+    pub secrets: SecretSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_keys: vec![], require_signature: false, keep: KEEP }
+        Self {
+            trusted_keys: vec![],
+            require_signature: false,
+            keep: KEEP,
+            secrets: SecretSettings::default(),
+        }
     }
 }
 

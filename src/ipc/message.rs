@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::blackbox::Request;
 use crate::{
     cluster::{Action, AskError, AskTarget, Pid, Process, Sender, Target},
-    manifest::{App, RunOn},
+    manifest::{App, RunOn, Secrets},
 };
 
 /// Raised whenever a frame's meaning changes. Both sides come from one binary, so a mismatch means
@@ -65,6 +65,10 @@ pub struct Boot {
     /// This process fills a place in a cluster that was ready before: its agent does not run
     /// `immediate` schedules again.
     pub replacement: bool,
+    /// What its guest gets as further environment variables. Shows itself nowhere.
+    pub secrets: Secrets,
+    /// Its folders are read-only, whatever the app says: they have taken too much of the disk (`disk`).
+    pub disk_full: bool,
 }
 
 /// From the master to a child.
@@ -149,6 +153,12 @@ pub enum ToChild {
     },
     /// To a worker: its generation serves. One that accepts for itself may begin. Once.
     Serve,
+    /// The app has sent nearly as much as it may (`message-rate`): let the guest send nothing for so long.
+    /// What comes all the same may be dropped.
+    Hush {
+        /// From its arrival on.
+        pause: Duration,
+    },
 }
 
 /// What a worker that stops does with connections on which nothing goes on.

@@ -42,10 +42,14 @@ mod state;
 mod status;
 mod steps;
 mod store;
+mod taken;
 mod witness;
 
 pub use compile::{Compiled, compile};
 pub use reload::Load;
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{
+    AppStatus, GenerationState, GenerationStatus, LimitStatus, ProcessStatus, Scope, SlotStatus, Traffic,
+    Unit,
+};

@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::spawn_blocking;
 
 use super::{compile::compile, native::Native};
 use crate::{
     cluster::Role,
+    home::AppSecrets,
     ipc::compile::CompileRequest,
     manifest::{App, Component, Worker},
 };
@@ -43,15 +45,17 @@ pub(crate) struct Release {
     pub(crate) worker: Option<Code>,
     /// The agent's native code; an agent that only keeps time has none.
     pub(crate) agent: Option<Code>,
+    /// What its guests get beside.
+    pub(crate) secrets: AppSecrets,
 }
 
 impl Release {
-    /// `codes` has all that the app needs.
-    pub(super) fn new(app: App, codes: &Codes) -> Self {
+    /// `codes` and `secrets` have all that the app needs.
+    pub(super) fn new(app: App, codes: &Codes, secrets: AppSecrets) -> Self {
         let code = |component: Option<&Component>, role| codes.get(&(component?.file.clone(), role)).cloned();
         let worker = code(app.worker.as_ref().map(|worker| &worker.component), Role::Worker);
         let agent = code(app.agent.as_ref().map(|agent| &agent.component), Role::Agent);
-        Self { app, worker, agent }
+        Self { app, worker, agent, secrets }
     }
 
     /// Schedules need a process as well.
@@ -74,6 +78,7 @@ impl Release {
         };
         let scaled = Worker { workers: after.workers, ..before.clone() };
         let scaled = App { worker: Some(scaled), ..self.app.clone() };
+        let same_code = same_code && self.secrets == other.secrets;
         if same_code && before.workers != after.workers && scaled == other.app {
             return Change::Workers;
         }
@@ -90,6 +95,17 @@ pub(crate) enum Change {
     Generation,
 }
 
+/// The secrets of these apps, in their order.
+pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<AppSecrets>> {
+    let named = |app: &App| app.components().any(|(_, component)| !component.capabilities.secrets.is_empty());
+    if !apps.iter().any(named) {
+        return Ok(vec![AppSecrets::default(); apps.len()]);
+    }
+    let (apps, home) = (apps.to_vec(), home.to_owned());
+    let reading = spawn_blocking(move || apps.iter().map(|app| AppSecrets::read(&home, app)).collect());
+    reading.await.context("reading secrets broke")?
+}
+
 /// Compiles each component once, as many at a time as there are CPUs.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
     let cache = home.join("cache");
@@ -98,12 +114,13 @@ pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Cod
         let worker = app.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
         let agent = app.agent.as_ref().map(|agent| (Role::Agent, &agent.component));
         for (role, component) in agent.into_iter().chain(worker) {
-            let (component, app) = (component.file.clone(), app.name.clone());
+            let component = component.file.clone();
             requests.entry((component.clone(), role)).or_insert_with(|| CompileRequest {
                 component,
                 cache: cache.clone(),
                 role,
-                app,
+                app: app.name.clone(),
+                cpu_limit: app.limits.compile_time,
             });
         }
     }

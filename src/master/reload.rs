@@ -14,7 +14,7 @@ use tokio::signal::unix::Signal;
 use super::{
     apps::Apps,
     plan::Plan,
-    release::{Release, compile_all},
+    release::{Release, compile_all, secrets_of},
     steps::Steps,
 };
 use crate::manifest::App;
@@ -71,16 +71,20 @@ impl Reloads {
                 continue;
             };
             let app = loaded.remove(at);
-            let release = match compile_all(std::slice::from_ref(&app), &self.home).await {
-                Ok(codes) => Ok(Release::new(app, &codes)),
-                Err(error) => Err(format!("{error:#}")),
-            };
+            let release = self.release(app).await.map_err(|error| format!("{error:#}"));
             self.tell(name, release).await;
         }
         let names: HashSet<&str> = loaded.iter().map(|app| app.name.as_str()).collect();
         for name in names {
             tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
         }
+    }
+
+    async fn release(&self, app: App) -> anyhow::Result<Release> {
+        let apps = std::slice::from_ref(&app);
+        let secrets = secrets_of(apps, &self.home).await?.pop().unwrap_or_default();
+        let codes = compile_all(apps, &self.home).await?;
+        Ok(Release::new(app, &codes, secrets))
     }
 
     /// An app that has ended needs nothing. What becomes of it is in the log.

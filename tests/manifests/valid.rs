@@ -69,6 +69,7 @@ fn every_key_arrives() {
                             writable: true,
                         },
                     ],
+                    secrets: ["API_KEY", "TOKEN"].map(str::to_owned).into(),
                 },
             },
             listen: "127.0.0.1:7001".parse().expect("is an address"),
@@ -96,6 +97,7 @@ fn every_key_arrives() {
                     environment: [("ROLE".to_owned(), "agent".to_owned())].into(),
                     allowed_outbound_hosts: hosts(&["*://localhost:*"]),
                     folders: vec![data("/")],
+                    secrets: [].into(),
                 },
             },
         }),
@@ -139,6 +141,13 @@ fn every_key_arrives() {
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(6),
             write_timeout: Duration::from_secs(7),
+            app_memory: Some(4 << 30),
+            message_rate: 5000,
+            log_rate: 64 << 10,
+            open_files: Some(2048),
+            disk: 100 << 20,
+            compile_time: Duration::from_secs(20),
+            cpu_weight: 50,
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
         deploy: Deploy {
@@ -186,6 +195,13 @@ fn the_defaults_are_those_of_the_design() {
         header_timeout: Duration::from_secs(30),
         body_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(60),
+        app_memory: None,
+        message_rate: 1_000_000,
+        log_rate: 1 << 20,
+        open_files: None,
+        disk: 1 << 30,
+        compile_time: Duration::from_secs(120),
+        cpu_weight: 100,
     };
     assert_eq!(app.limits, expected);
 }

@@ -9,6 +9,7 @@
 //! state, routes and children (`running`); they share pids and, mostly, the listener.
 
 mod canary;
+mod quota;
 mod report;
 
 use std::{
@@ -22,6 +23,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Demand, Spec,
+    limits::Reasons,
+    quota::Watch,
     running::{self, Running},
 };
 use crate::{
@@ -82,6 +85,11 @@ pub(super) struct Generations {
     planned: Option<Canary>,
     /// The coming one is a canary.
     trial: Option<Trial>,
+    /// What it takes of memory and disk.
+    watch: Watch,
+    /// Of generations that are gone: for which limits' sake processes went, and messages past the rate.
+    gone_reasons: Reasons,
+    gone_refused: u64,
 }
 
 /// A release that waits.
@@ -115,6 +123,7 @@ impl Generations {
             seed,
             events: events.clone(),
             steps,
+            disk_full: false,
         });
         Ok(Self {
             serving,
@@ -135,6 +144,9 @@ impl Generations {
             gone_counts: Snapshot::default(),
             planned: None,
             trial: None,
+            watch: Watch::new(Instant::now()),
+            gone_reasons: Reasons::default(),
+            gone_refused: 0,
         })
     }
 
@@ -290,6 +302,8 @@ impl Generations {
             let (dropped, late) = old.losses();
             self.gone = (self.gone.0 + dropped, self.gone.1 + late);
             self.gone_counts.add(&old.counts());
+            self.gone_reasons.add(&old.reasons);
+            self.gone_refused += old.rate().0;
             tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
         }
         if self.serves && self.leaving.is_empty() {
@@ -340,6 +354,7 @@ impl Generations {
             seed: self.seed ^ generation,
             events: self.events.clone(),
             steps,
+            disk_full: self.watch.is_full(),
         }));
     }
 

@@ -10,19 +10,27 @@
 //! to the generation that it concerns.
 
 mod generations;
+mod limits;
+mod quota;
 mod running;
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    future::pending,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use anyhow::anyhow;
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
-use self::generations::Generations;
+use self::{generations::Generations, quota::LOOK_EVERY};
 use super::{
     children::MAX_EVENTS, pids::Pids, release::Release, reload::Reload, status::AppStatus, steps::Steps,
+    taken::Seen,
 };
 
 /// How often dropped messages are reported.
@@ -72,6 +80,9 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
     let (breaches_to, mut breaches) = mpsc::unbounded_channel();
     let mut app = Generations::start(spec, events_to, breaches_to)?;
     let mut batch = Vec::with_capacity(MAX_EVENTS);
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looking: Option<JoinHandle<Seen>> = None;
     let mut report = interval(REPORT_EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !app.are_over() {
@@ -94,6 +105,16 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
             Some(asked) = status.recv() => { let _ = asked.send(app.status()); }
             Some(reload) = reload.recv() => app.reload(reload),
             _ = report.tick() => app.report_drops(),
+            _ = look.tick(), if looking.is_none() && app.is_watched() => {
+                looking = app.look(Instant::now()).map(|wanted| spawn_blocking(move || wanted.look()));
+            }
+            seen = async { match &mut looking { Some(looking) => looking.await, None => pending().await } } => {
+                looking = None;
+                match seen {
+                    Ok(seen) => app.seen(&seen),
+                    Err(error) => tracing::error!(%error, "looking at what an app takes broke"),
+                }
+            }
         }
         app.settle();
     }

@@ -3,6 +3,7 @@
 //! `router` who gets what.
 
 mod checks;
+mod quota;
 mod report;
 mod send;
 
@@ -14,6 +15,7 @@ use std::{
 
 use tokio::sync::mpsc;
 
+use super::limits::Reasons;
 use crate::{
     cluster::{Pid, Role, State},
     ipc::{
@@ -51,6 +53,8 @@ pub(super) struct Options {
     pub(super) events: mpsc::Sender<ChildEvent>,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
+    /// The app's folders take too much of the disk.
+    pub(super) disk_full: bool,
 }
 
 /// One generation.
@@ -87,12 +91,16 @@ pub(super) struct Running {
     last_lines: Vec<String>,
     /// Processes that ended, or failed, when they were ready.
     crashes: u64,
+    /// Processes that start find their folders read-only.
+    disk_full: bool,
+    /// For which limits' sake processes went.
+    pub(super) reasons: Reasons,
 }
 
 impl Running {
     /// Starts it.
     pub(super) fn start(options: Options) -> Self {
-        let Options { release, generation, front, pids, seed, events, steps } = options;
+        let Options { release, generation, front, pids, seed, events, steps, disk_full } = options;
         let limits = release.app.limits;
         let shape = Shape {
             app: release.app.name.clone(),
@@ -110,6 +118,7 @@ impl Running {
             message_size: limits.message_size,
             request_timeout: limits.request_timeout,
             seed,
+            message_rate: limits.message_rate,
         };
         let mut running = Self {
             release,
@@ -133,6 +142,8 @@ impl Running {
             health: None,
             last_lines: vec![],
             crashes: 0,
+            disk_full,
+            reasons: Reasons::default(),
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -229,6 +240,7 @@ impl Running {
             Happening::Frame(ToMaster::Recycle { .. }, _) if !self.cluster.takes_recycle(pid) => {}
             Happening::Frame(ToMaster::Recycle { mut reason }, _) => {
                 cut(&mut reason, MAX_REASON);
+                self.reasons.note(&reason);
                 tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
                 self.step(Event::Recycle { pid, reason });
             }
@@ -250,6 +262,7 @@ impl Running {
                 self.step(Event::Failed { pid, reason });
             }
             Happening::Exited(reason) => {
+                self.reasons.note(&reason);
                 self.count_crash(pid);
                 self.keep_last_lines(pid);
                 self.forget(pid, &reason);
@@ -288,6 +301,7 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
+                self.reasons.note(reason);
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");
             }
             if matches!(event, Event::Retire | Event::Stop | Event::Kill) {
@@ -364,7 +378,15 @@ impl Running {
         let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
         self.router.added(process.clone());
         let address = if role == Role::Worker { self.front.address() } else { None };
-        let boot = Boot { app: self.release.app.clone(), process, processes, address, replacement };
+        let boot = Boot {
+            app: self.release.app.clone(),
+            process,
+            processes,
+            address,
+            replacement,
+            secrets: self.release.secrets.of(role).clone(),
+            disk_full: self.disk_full,
+        };
         let code = match role {
             Role::Agent => &self.release.agent,
             Role::Worker => &self.release.worker,

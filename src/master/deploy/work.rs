@@ -16,7 +16,7 @@ use crate::{
         admin::Events,
         bind::bind,
         plan::{Canary, Plan},
-        release::{Code, Release, compile_all},
+        release::{Code, Release, compile_all, secrets_of},
         reload::Reload,
         steps::{Step, Steps},
         store,
@@ -70,7 +70,7 @@ impl Deployer {
         meant: &mut Option<Deployed>,
         events: &Events,
     ) -> anyhow::Result<()> {
-        let (bundle, app) = self.look(&deploy.bundle, &job.app, TrustBy::Settings).await?;
+        let (bundle, app) = self.look(&deploy.bundle, &job.app, TrustBy::Settings, record).await?;
         *meant = Some(deployed(&bundle));
         check_age(&bundle, record, deploy.allow_downgrade)?;
         let canary = deploy.canary.map(|admin::Canary { percent, seconds }| {
@@ -96,7 +96,7 @@ impl Deployer {
                 None => bail!("no other bundle of {name} was deployed before; see `hatchery history {name}`"),
             },
         };
-        let (bundle, app) = self.look(&to, name, TrustBy::Settings).await?;
+        let (bundle, app) = self.look(&to, name, TrustBy::Settings, record).await?;
         *meant = Some(deployed(&bundle));
         if !record.bundles().contains(&bundle.digest) {
             bail!("{} was never deployed as {name}; use `hatchery deploy`", bundle.digest);
@@ -117,7 +117,11 @@ impl Deployer {
             bail!("no app {name} is deployed; see `hatchery status`");
         };
         *meant = Some(now.clone());
-        let (bundle, app) = self.look(&now.digest, name, TrustBy::Past).await?;
+        let trust = match job.action {
+            Action::Scale(_) => TrustBy::PastWithPolicy,
+            _ => TrustBy::Past,
+        };
+        let (bundle, app) = self.look(&now.digest, name, trust, record).await?;
         self.take_over(job, Candidate { bundle, app, plan: Plan::default() }, record, events).await
     }
 
@@ -137,15 +141,17 @@ impl Deployer {
         Ok(())
     }
 
-    /// Finds a bundle and makes an app of it.
+    /// Finds a bundle and makes an app of it, with the number of workers that is on file.
     pub(super) async fn look(
         &self,
         digest: &str,
         name: &str,
         trust: TrustBy,
+        record: &Record,
     ) -> anyhow::Result<(Bundle, App)> {
         point::reach("look");
-        let what = What::Look { digest: digest.to_owned(), name: name.to_owned(), trust };
+        let (digest, name, workers) = (digest.to_owned(), name.to_owned(), record.workers);
+        let what = What::Look { digest, name, trust, workers };
         match store::ask(self.home().folder(), what).await? {
             Answer::Found(bundle, app) => Ok((bundle, *app)),
             _ => bail!("the store gave another answer than was asked for"),
@@ -170,7 +176,7 @@ impl Deployer {
         // Now, while a full disk harms nobody.
         let mut prepared = Some(self.prepare(name, next).await?);
         point::reach("prepared");
-        let mut happens = self.start(app, record, plan, events).await?;
+        let mut happens = self.start(app, plan, events).await?;
         let mut serves = false;
         loop {
             let step = match happens.recv().await {
@@ -212,16 +218,13 @@ impl Deployer {
     /// Compiles an app and brings it: as a generation of the one that runs, or as the first.
     pub(super) async fn start(
         &self,
-        mut app: App,
-        record: &Record,
+        app: App,
         plan: Plan,
         events: &Events,
     ) -> anyhow::Result<mpsc::UnboundedReceiver<Step>> {
-        if let (Some(workers), Some(worker)) = (record.workers, &mut app.worker) {
-            worker.workers = workers;
-        }
         self.check_address(&app).await?;
         let apps = std::slice::from_ref(&app);
+        let secrets = secrets_of(apps, self.home().folder()).await?.pop().unwrap_or_default();
         let codes = compile_all(apps, self.home().folder()).await?;
         for ((_, role), Code { cached, elapsed, .. }) in &codes {
             let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -235,7 +238,7 @@ impl Deployer {
             _ => None,
         };
         point::reach("bound");
-        let release = Release::new(app, &codes);
+        let release = Release::new(app, &codes, secrets);
         if self.apps().has(&name) {
             let reload = Reload { release: Ok(release), steps, plan };
             if !self.apps().reload(&name, reload).await {

@@ -62,7 +62,8 @@ impl Running {
             | ToChild::Stop { .. }
             | ToChild::Superseded
             | ToChild::Check { .. }
-            | ToChild::Serve => return self.control(*to, frame),
+            | ToChild::Serve
+            | ToChild::Hush { .. } => return self.control(*to, frame),
         };
         if sent.is_err() {
             self.router.refused(outgoing, &mut self.out);
