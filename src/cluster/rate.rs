@@ -46,6 +46,12 @@ impl Rate {
         fits
     }
 
+    /// Takes this much, whether it is there or not: what comes next waits for it.
+    pub fn charge(&mut self, cost: u64, now: Instant) {
+        self.fill(now);
+        self.level -= cost as f64;
+    }
+
     /// How full it is, 0 to 1.
     pub fn share(&mut self, now: Instant) -> f64 {
         self.fill(now);
@@ -107,6 +113,15 @@ mod tests {
         assert!((rate.share(begin) - 0.25).abs() < 1e-9);
         assert_eq!(rate.until(0.25, begin), Duration::ZERO);
         assert_eq!(rate.until(0.5, begin), Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_debt_is_paid_first() {
+        let begin = Instant::now();
+        let mut rate = Rate::new(100, Duration::from_secs(1));
+        rate.charge(150, begin);
+        assert!(!rate.take(1, begin + Duration::from_millis(505)));
+        assert!(rate.take(1, begin + Duration::from_millis(515)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod checks;
 mod quota;
 mod report;
 mod send;
+mod spawn;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,10 +21,10 @@ use crate::{
     cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
-        message::{Boot, ToChild, ToMaster},
+        message::{ToChild, ToMaster},
     },
     master::{
-        children::{self, Child, ChildEvent, Happening, Launch},
+        children::{Child, ChildEvent, Happening},
         front::Front,
         pids::Pids,
         reason::{MAX_REASON, cut},
@@ -371,41 +372,5 @@ impl Running {
         self.router.draining(pid);
         self.front.draining(pid);
         self.check(health::Event::Gone(pid));
-    }
-
-    fn spawn(&mut self, pid: Pid, role: Role, slot: u32, replacement: bool) {
-        let processes = self.cluster.processes();
-        let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
-        self.router.added(process.clone());
-        let address = if role == Role::Worker { self.front.address() } else { None };
-        let boot = Boot {
-            app: self.release.app.clone(),
-            process,
-            processes,
-            address,
-            replacement,
-            secrets: self.release.secrets.of(role).clone(),
-            disk_full: self.disk_full,
-        };
-        let code = match role {
-            Role::Agent => &self.release.agent,
-            Role::Worker => &self.release.worker,
-        };
-        let code = code.as_ref().map(|code| Arc::clone(&code.code));
-        let launched = self.front.add(pid, role).and_then(|fds| {
-            let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener };
-            children::launch(launch, self.events.clone())
-        });
-        match launched {
-            Ok(child) => {
-                self.children.insert(pid, child);
-            }
-            Err(error) => {
-                let reason = format!("it could not be started: {error}");
-                tracing::warn!(app = self.release.app.name, %role, slot, %pid, reason, "failed");
-                self.forget(pid, &reason);
-                self.told.push_back(Event::Exited { pid, reason });
-            }
-        }
     }
 }

@@ -177,6 +177,7 @@ impl Router {
                 Ok(())
             }
             ToMaster::Answer { question, outcome } => {
+                self.quota.answered(message_cost(data.len(), 1), now);
                 self.questions.answer(from, question, outcome, data, &mut self.members, out)
             }
             ToMaster::Consumed { messages, bytes } if member.consumed(messages, bytes) => Ok(()),

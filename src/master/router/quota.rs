@@ -60,6 +60,14 @@ impl Quota {
         Verdict { passes, hush: Some(pause) }
     }
 
+    /// An answer of so much: the question has paid for a small one. It is passed on in any case, since
+    /// somebody waits for it.
+    pub(super) fn answered(&mut self, cost: u64, now: Instant) {
+        if cost > 1 {
+            self.rate.charge(cost - 1, now);
+        }
+    }
+
     pub(super) fn gone(&mut self, pid: Pid) {
         self.hushed.remove(&pid);
     }
