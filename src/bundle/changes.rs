@@ -201,9 +201,9 @@ mod tests {
     #[test]
     fn what_is_asked_for() {
         let (app, _) = packed(
-            "environment = { KEY_ONE = \"secret\" }\nallowed-outbound-hosts = [\"https://b.example\"]\n\
+            "environment = { KEY_ONE = \"secret\" }\nsecrets = [\"B\", \"A\"]\nallowed-outbound-hosts = [\"https://b.example\"]\n\
              folders = [{ source = \"data\", destination = \"/d\" }]\nrecycle = { age = \"1h\" }\n\
-             [[schedule]]\nname = \"tick\"\ninterval = \"10s\"\n[limits]\nmemory = \"64MiB\"\ncpu-limit = \"2s\"\n",
+             [[schedule]]\nname = \"tick\"\ninterval = \"10s\"\n[limits]\nmemory = \"64MiB\"\ncpu-limit = \"2s\"\ndisk = \"2GiB\"\n",
             "",
         );
         let asks = asks(&app);
@@ -211,6 +211,8 @@ mod tests {
             ("worker.listen", "127.0.0.1:1"),
             ("worker.workers", "2"),
             ("worker.environment.KEY_ONE", HIDDEN),
+            ("worker.secrets", "A, B"),
+            ("limits.disk", "2.0 GiB"),
             ("worker.allowed-outbound-hosts", "https://b.example"),
             ("worker.folders./d", "data, read-only"),
             ("worker.recycle.age", "1h"),

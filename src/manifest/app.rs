@@ -72,7 +72,8 @@ impl App {
     #[must_use]
     pub fn open_files(&self, role: Role) -> u64 {
         let connections = match &self.worker {
-            Some(worker) if role == Role::Worker => worker.connections.get() as u64,
+            // Each may have one outbound for its own.
+            Some(worker) if role == Role::Worker => (worker.connections.get() as u64).saturating_mul(2),
             _ => 0,
         };
         let most = self.limits.open_files.map_or(connections.saturating_add(FILES_HEADROOM), u64::from);
@@ -354,6 +355,24 @@ mod tests {
         ] {
             let found = app(instance, concurrency, set).process_memory(role, MACHINE);
             assert_eq!(found, expected * MIB, "{instance:?} {concurrency} {set:?} {role}");
+        }
+    }
+
+    #[test]
+    fn open_files_as_a_table() {
+        use Role::{Agent, Worker};
+        for (connections, set, role, expected) in [
+            (10_000, None, Worker, 21_024),
+            (10_000, None, Agent, 1024),
+            (1, Some(100), Worker, 100),
+            (1, Some(1), Agent, MIN_FILES),
+        ] {
+            let mut app = app(InstanceMode::Resident, 1, None);
+            app.limits.open_files = set;
+            if let Some(worker) = &mut app.worker {
+                worker.connections = NonZeroUsize::new(connections).expect("not 0");
+            }
+            assert_eq!(app.open_files(role), expected, "{connections} {set:?} {role}");
         }
     }
 }

@@ -291,7 +291,7 @@ fn what_a_manifest_leaves_open_is_asked_for_too() {
     let policy: Policy = toml::from_str(policy).unwrap();
     let found: Vec<String> = policy.beyond(&app).iter().map(ToString::to_string).collect();
     let expected = [
-        "open-files of 11024 for the worker (it allows 100)",
+        "open-files of 21024 for the worker (it allows 100)",
         "app-memory = any (it allows 8.0 EiB)",
         "body-size = any (it allows 1.0 GiB)",
     ];
