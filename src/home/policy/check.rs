@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use super::{Beyond, Policy, Rules, Time};
 use crate::{
     cluster::Role,
+    log::printable,
     manifest::{App, Capabilities, Component, Folder, Limits, Worker},
     sys::limits::machine_memory,
 };
@@ -118,7 +119,7 @@ impl<'a> Look<'a> {
         let Capabilities { environment, allowed_outbound_hosts, folders, secrets } = capabilities;
         if let Some(names) = self.rule(|rules| rules.environment.as_ref()) {
             for name in environment.keys().filter(|name| !names.allow(name)) {
-                let asked = format!("the environment variable {name} of the {role}");
+                let asked = format!("the environment variable {} of the {role}", printable(name));
                 self.say(format!("{role}.environment"), asked, list(names.patterns().iter()));
             }
         }
@@ -141,7 +142,7 @@ impl<'a> Look<'a> {
             // manifest can't name another one.
             let Folder { source: _, destination, writable } = folder;
             if *writable && self.rule(|rules| rules.writable_folders) == Some(false) {
-                let asked = format!("the {role} to write to the folder {destination}");
+                let asked = format!("the {role} to write to the folder {}", printable(destination));
                 self.say(format!("{role}.folders"), asked, "none".to_owned());
             }
         }

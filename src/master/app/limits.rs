@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Limits that are known to have been hit by what is said of a process that goes.
-const REASONS: [&str; 4] = ["process-memory", "trap-limit", "hang-timeout", "start-timeout"];
+const REASONS: [&str; 3] = ["process-memory", "trap-limit", "hang-timeout"];
 
 /// How often a process went for a limit's sake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,7 +130,7 @@ mod tests {
         let mut sum = Reasons::default();
         sum.add(&reasons);
         let counts = REASONS.map(|key| sum.of(key));
-        assert_eq!(counts, [Some(2), Some(0), Some(1), Some(0)]);
+        assert_eq!(counts, [Some(2), Some(0), Some(1)]);
         assert_eq!(sum.of("memory"), None);
     }
 }
