@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Home, grant::Grant, read::read};
+use super::{Home, SecretSettings, grant::Grant, read::read};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 const KEEP: usize = 5;
@@ -26,11 +26,19 @@ pub struct Settings {
     pub keep: usize,
     /// What other users may do at the admin socket.
     pub admin: Vec<Grant>,
+    /// Where secrets come from beside the home's files.
+    pub secrets: SecretSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_keys: vec![], require_signature: false, keep: KEEP, admin: vec![] }
+        Self {
+            trusted_keys: vec![],
+            require_signature: false,
+            keep: KEEP,
+            admin: vec![],
+            secrets: SecretSettings::default(),
+        }
     }
 }
 

@@ -57,4 +57,4 @@ pub use output::Stream;
 pub use per_request::PerRequest;
 pub use request_body::{BodyFailure, BodyLimits, RequestBody, Upload};
 pub use resident::{Ended, Resident};
-pub use store::Settings;
+pub use store::{Settings, Writes};

@@ -53,6 +53,7 @@ mod state;
 mod status;
 mod steps;
 mod store;
+mod taken;
 mod turns;
 mod witness;
 
@@ -60,4 +61,7 @@ pub use compile::{Compiled, compile};
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{
+    AppStatus, Denied, GenerationState, GenerationStatus, LimitStatus, ProcessStatus, Scope, SlotStatus,
+    Traffic, Unit,
+};

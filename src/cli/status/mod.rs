@@ -1,6 +1,7 @@
 //! `hatchery status`: asks, and shows what was said; with `--watch` again and again.
 
 mod denied;
+mod limits;
 mod style;
 mod table;
 
@@ -41,6 +42,9 @@ pub(super) struct Status {
     /// Again every second, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// The apps' limits, what is taken of them, and how often they were hit
+    #[arg(long)]
+    limits: bool,
     #[command(flatten)]
     home: Home,
 }
@@ -49,6 +53,7 @@ const EXAMPLES: &str = "\
 Examples:
   hatchery status
   hatchery status cache --watch
+  hatchery status cache --limits
   hatchery status --json";
 
 impl Status {
@@ -98,7 +103,8 @@ impl Status {
                 if self.watch { serde_json::to_string(status) } else { serde_json::to_string_pretty(status) };
             return Ok(json? + "\n");
         }
-        let mut table = table::render(&status.apps, (output.style)());
+        let render = if self.limits { limits::render } else { table::render };
+        let mut table = render(&status.apps, (output.style)());
         for app in &status.failed {
             let reason = app.reason.lines().next().unwrap_or_default();
             let line = format!("{} does not run, and is tried again: {reason}", app.name);

@@ -53,6 +53,7 @@ pub(in super::super) fn app(name: &str) -> AppStatus {
         }],
         denied: vec![],
         denied_more: 0,
+        limits: vec![],
     }
 }
 
