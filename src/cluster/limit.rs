@@ -23,11 +23,15 @@ pub enum Limit {
     BodySize,
     /// `body-timeout`: a request that was refused.
     BodyTimeout,
+    /// `outbound-connections`: a request to another host that was refused.
+    OutboundConnections,
+    /// `outbound-size`: a request to another host, or its response, that was cut.
+    OutboundSize,
 }
 
 impl Limit {
     /// All, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Memory,
         Self::Cpu,
         Self::Request,
@@ -38,6 +42,8 @@ impl Limit {
         Self::Connections,
         Self::BodySize,
         Self::BodyTimeout,
+        Self::OutboundConnections,
+        Self::OutboundSize,
     ];
 
     /// The manifest's key.
@@ -54,6 +60,8 @@ impl Limit {
             Self::Connections => "connections",
             Self::BodySize => "body-size",
             Self::BodyTimeout => "body-timeout",
+            Self::OutboundConnections => "outbound-connections",
+            Self::OutboundSize => "outbound-size",
         }
     }
 }

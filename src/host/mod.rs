@@ -52,7 +52,7 @@ pub use handle::{Busy, Handle};
 pub use http::{Failure, IncomingRequest, Response};
 pub use jobs::{Job, Message, Reply};
 pub use messenger::{Answer, Messenger, Waiting};
-pub use outgoing::{Outgoing, OutgoingOptions};
+pub use outgoing::{OnHit, Outgoing, OutgoingOptions};
 pub use output::Stream;
 pub use per_request::PerRequest;
 pub use request_body::{BodyFailure, BodyLimits, RequestBody, Upload};

@@ -96,8 +96,8 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     row("body-timeout", Request, Milliseconds, millis(limits.body_timeout), None, hits(Limit::BodyTimeout));
     row("write-timeout", Request, Milliseconds, millis(limits.write_timeout), None, None);
     let most = Some(limits.outbound_connections as u64);
-    row("outbound-connections", Process, Number, most, None, None);
-    row("outbound-size", Request, Bytes, Some(limits.outbound_size), None, None);
+    row("outbound-connections", Process, Number, most, None, hits(Limit::OutboundConnections));
+    row("outbound-size", Request, Bytes, Some(limits.outbound_size), None, hits(Limit::OutboundSize));
     let size = Some(limits.message_size as u64);
     row("message-size", Message, Bytes, size, None, hits(Limit::MessageSize));
     let refused = hits(Limit::MessageRate).map(|hits| hits.saturating_add(seen.refused));
