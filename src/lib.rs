@@ -57,6 +57,7 @@
 //! | [`worker`] | connections and requests | |
 //! | [`compiler`] | the compiler child | |
 //! | [`storekeeper`] | the child that looks at bundles | |
+//! | [`trial`] | the child that tries the sandbox out | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
 //! | [`digest`] | the SHA-256 that files and bundles go by | x |
@@ -84,4 +85,5 @@ pub mod store;
 pub mod storekeeper;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
+pub mod trial;
 pub mod worker;

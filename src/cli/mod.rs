@@ -9,6 +9,7 @@ mod follow;
 mod history;
 mod home;
 mod inspect;
+mod isolation;
 mod keygen;
 mod options;
 mod pack;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, compiler, log, storekeeper, worker};
+use crate::{agent, compiler, log, storekeeper, trial, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -102,13 +103,22 @@ enum Verb {
     Storekeeper {
         master: i32,
     },
+    /// A trial of the sandbox, started by the master
+    #[command(hide = true)]
+    Trial {
+        master: i32,
+    },
 }
 
 impl Verb {
     fn is_child(&self) -> bool {
         matches!(
             self,
-            Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. } | Self::Storekeeper { .. }
+            Self::Worker { .. }
+                | Self::Agent { .. }
+                | Self::Compiler { .. }
+                | Self::Storekeeper { .. }
+                | Self::Trial { .. }
         )
     }
 }
@@ -151,6 +161,8 @@ impl Cli {
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
                 Verb::Storekeeper { master } => storekeeper::run(master).await,
+                // Its life is shorter than anybody's.
+                Verb::Trial { master: _ } => trial::run(),
             }
         });
         // A guest's blocking call into the file system must not hold up the end.

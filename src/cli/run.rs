@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 use futures::FutureExt as _;
 
-use super::{build, cgroup::Cgroup, home::Home, options::Listen};
+use super::{build, cgroup::Cgroup, home::Home, isolation::Isolation, options::Listen};
 use crate::manifest::{self, App, Balance, DevWith, Overrides};
 
 /// Start apps and serve until Ctrl-C
@@ -24,6 +24,8 @@ pub(super) struct Run {
     home: Home,
     #[command(flatten)]
     cgroup: Cgroup,
+    #[command(flatten)]
+    isolation: Isolation,
 }
 
 const EXAMPLES: &str = "\
@@ -58,13 +60,15 @@ impl Run {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let apps = load(&paths, &overrides).await?;
-        let home = self.home.open()?.folder().to_owned();
+        let home = self.home.open()?;
+        let isolation = self.isolation.of(&home)?;
+        let home = home.folder().to_owned();
         let cgroup = self.cgroup.folder();
         let reload = Box::new(move || {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        crate::master::run(crate::master::Options { apps, home, reload, cgroup }).await
+        crate::master::run(crate::master::Options { apps, home, reload, cgroup, isolation }).await
     }
 }
 

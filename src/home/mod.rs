@@ -64,7 +64,7 @@ impl Home {
         let home = Self { folder: std::path::absolute(folder)? };
         create(&home.folder)?;
         home.check_version()?;
-        for folder in [home.cache(), home.apps(), home.logs()] {
+        for folder in [home.cache(), home.apps(), home.logs(), home.store()] {
             create(&folder)?;
         }
         Ok(home)

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::Home;
+use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 pub const KEEP: usize = 5;
@@ -24,15 +25,25 @@ pub struct Settings {
     pub require_signature: bool,
     /// How many bundles of an app `store prune` keeps beside the deployed one.
     pub keep: usize,
+    /// How much of the sandbox must hold. By default all of it with `require-signature`, and else as much
+    /// as the machine allows.
+    pub isolation: Option<Isolation>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_keys: vec![], require_signature: false, keep: KEEP }
+        Self { trusted_keys: vec![], require_signature: false, keep: KEEP, isolation: None }
     }
 }
 
 impl Settings {
+    /// What holds where the command line does not say.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        let by_default = if self.require_signature { Isolation::Strict } else { Isolation::BestEffort };
+        self.isolation.unwrap_or(by_default)
+    }
+
     /// The home's; the defaults where there is no file.
     ///
     /// # Errors
@@ -63,6 +74,8 @@ mod tests {
         for (text, right) in [
             ("", true),
             ("require-signature = true\ntrusted-keys = [\"RWQ\"]\nkeep = 2\n", true),
+            ("isolation = \"strict\"\n", true),
+            ("isolation = \"some\"\n", false),
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),
             ("keep = ", false),

@@ -26,6 +26,7 @@ use super::blackbox::Request;
 use crate::{
     cluster::{Action, AskError, AskTarget, Pid, Process, Sender, Target},
     manifest::{App, RunOn},
+    sys::sandbox::Report,
 };
 
 /// Raised whenever a frame's meaning changes. Both sides come from one binary, so a mismatch means
@@ -264,4 +265,6 @@ pub enum ToMaster {
         /// The response's status, or why there was none.
         result: Result<u16, String>,
     },
+    /// What the process has shut itself into. Once, after Hello.
+    Sandboxed(Report),
 }

@@ -18,7 +18,6 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     net::UnixStream,
-    process::Child as Process,
     sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -28,10 +27,11 @@ use super::{
     crash::Who,
     exit, groups,
     groups::Capped,
-    heartbeat,
+    heartbeat, isolation,
     native::Native,
     os_pid::OsPid,
     reason::{MAX_REASON, cut},
+    status::Sandbox,
     witness::Witness,
 };
 use crate::{
@@ -47,7 +47,7 @@ use crate::{
         inherit::{
             BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
         },
-        spawn::{Spawn, spawn},
+        spawn::{Child as Process, Spawn, spawn},
     },
 };
 
@@ -143,6 +143,11 @@ impl Child {
         self.sender.send_control(frame, &[])
     }
 
+    /// What it has shut itself into, as it says. `None` as long as it has not said.
+    pub(crate) fn sandbox(&self) -> Option<Sandbox> {
+        self.witness.sandbox()
+    }
+
     /// What it logged last, the oldest line first. Also when it is gone.
     pub(crate) fn last_lines(&self) -> Vec<String> {
         self.witness.last_lines()
@@ -179,7 +184,8 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
     .collect();
     let role = boot.process.role;
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
-    let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds });
+    let sandbox = Some(isolation::guest(&boot));
+    let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds, sandbox });
     let os_pid = OsPid::default();
     let putting = groups::put(&boot, os_pid.clone());
     let options = link::Options {
@@ -201,6 +207,7 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         counters,
         witness: Arc::clone(&witness),
     };
+    let ours = Arc::clone(&witness);
     let reading = tokio::spawn(read(pid, reader, events.clone(), Arc::clone(&witness)));
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
@@ -218,6 +225,9 @@ pub(crate) fn launch(launch: Launch, events: mpsc::Sender<ChildEvent>) -> io::Re
         tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
         // Before its first frame: until then it runs nothing of the guest's.
         let group = putting.await;
+        if let Some(group) = &group {
+            ours.capped(group.bytes());
+        }
         let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;
         writing.abort();
@@ -306,6 +316,11 @@ async fn read(
                 cut(&mut reason, MAX_REASON);
                 witness.said(reason);
                 None
+            }
+            Ok(Some((ToMaster::Sandboxed(report), _))) => {
+                let accepted = report.is_bounded() && witness.shut_in(report);
+                (!accepted)
+                    .then(|| Happening::Failed("said twice or at length what it is shut in".to_owned()))
             }
             Ok(Some((frame, data))) => manners.check(frame, data),
             Ok(None) => return,

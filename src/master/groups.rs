@@ -94,6 +94,11 @@ pub(super) struct Capped {
 }
 
 impl Capped {
+    /// What it may have of memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Why the kernel killed it, if it did so for its memory.
     pub(super) fn out_of_memory(&self) -> Option<String> {
         let limit = show_size(self.bytes);

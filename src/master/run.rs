@@ -13,13 +13,16 @@ use super::{
     app::Demand,
     apps::{Apps, Ended},
     bind::bind_all,
-    crash, groups,
+    crash, groups, isolation,
     release::{Release, compile_all},
     reload::{Load, Reloads},
     signals::Signals,
     steps::{Step, Steps},
 };
-use crate::{manifest::App, sys::limits::raise_nofile};
+use crate::{
+    manifest::App,
+    sys::{limits::raise_nofile, sandbox::Isolation},
+};
 
 /// What the master is to run.
 pub struct Options {
@@ -31,6 +34,8 @@ pub struct Options {
     pub reload: Load,
     /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
     pub cgroup: Option<PathBuf>,
+    /// How much of the sandbox must hold.
+    pub isolation: Isolation,
 }
 
 /// The limit of open files where nobody has set one.
@@ -45,13 +50,14 @@ const USUAL_FDS: u64 = 1024;
 /// An app could not start: its port is taken, its component does not compile, or one of its
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { apps: wanted, home, reload, cgroup } = options;
+    let Options { apps: wanted, home, reload, cgroup, isolation } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
     // Until the last child is gone.
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
+    isolation::prepare(isolation).await?;
     let listeners = bind_all(&wanted)?;
     let codes = tokio::select! {
         codes = compile_all(&wanted, &home) => codes?,

@@ -32,6 +32,10 @@ pub const BLACKBOX_FD: RawFd = 8;
 /// The child's counters (`ipc::counters`). Absent in a compiler.
 pub const COUNTERS_FD: RawFd = 9;
 
+/// What the child is to shut itself into (`sandbox::Profile`), a sealed memfd. Absent in one that
+/// isn't to.
+pub const SANDBOX_FD: RawFd = 15;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

@@ -1,6 +1,6 @@
 //! Resource limits: the master's, which its children inherit, and a child's own.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, sync::OnceLock, time::Duration};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -50,6 +50,12 @@ pub fn data_cap() -> io::Result<u64> {
 /// What the machine has of memory, in bytes; all there could be where the system doesn't say.
 #[must_use]
 pub fn machine_memory() -> u64 {
+    // Asked once: it does not change, and a child that is shut in can't ask again.
+    static MEMORY: OnceLock<u64> = OnceLock::new();
+    *MEMORY.get_or_init(read_memory)
+}
+
+fn read_memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());

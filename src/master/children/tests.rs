@@ -1,8 +1,8 @@
 //! A child's manners and its end, with a socket pair and small processes of the system.
 
-use std::os::fd::OwnedFd;
+use std::{os::fd::OwnedFd, process::Command};
 
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::ipc::link::{from_fd, split};
@@ -87,7 +87,8 @@ async fn garbage_is_a_failure() {
 
 /// The end of a process whose socket is open for ever, or closed.
 async fn ends(script: &str, closed: bool, kill: bool) -> String {
-    let process = Command::new("/bin/sh").args(["-c", script]).kill_on_drop(true).spawn().expect("sh");
+    let process = Command::new("/bin/sh").args(["-c", script]).spawn().expect("sh");
+    let process = Process::of(&process).expect("it is there");
     let reading = tokio::spawn(async move {
         if !closed {
             std::future::pending::<()>().await;

@@ -102,6 +102,7 @@ impl Running {
             memory_bytes: None,
             cpu_seconds: None,
             traffic: child.map(|child| Traffic::from(&child.counts())).unwrap_or_default(),
+            sandbox: child.and_then(Child::sandbox),
         }
     }
 }
