@@ -32,6 +32,7 @@ pub(crate) use http::{
 };
 pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
+pub(crate) use lines::Lines;
 pub(crate) use load::Load;
 pub(crate) use probe::{Entry, Probe, Sent};
 pub(crate) use processes::{OsProcess, gone};

@@ -1,0 +1,4 @@
+//! Attackers: what they try, and that it does not work.
+
+mod drills;
+mod isolation;
