@@ -67,6 +67,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn isolation_as_a_table() {
+        for (text, expected) in [
+            ("", Isolation::BestEffort),
+            ("require-signature = true", Isolation::Strict),
+            ("require-signature = true\nisolation = \"best-effort\"", Isolation::BestEffort),
+            ("isolation = \"strict\"", Isolation::Strict),
+        ] {
+            assert_eq!(toml::from_str::<Settings>(text).unwrap().isolation(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn settings_as_a_table() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();

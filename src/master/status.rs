@@ -127,6 +127,8 @@ pub struct Sandbox {
     /// As it says itself.
     #[serde(flatten)]
     pub report: Report,
+    /// Its user, as the host sees it. Inside it is root of nothing.
+    pub user: u32,
     /// What its cgroup lets it have of memory, in bytes. `None`: it has no cgroup of its own.
     pub cgroup_bytes: Option<u64>,
 }

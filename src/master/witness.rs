@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ipc::blackbox::{self, Contents, Request},
-    sys::sandbox::Report,
+    sys::{sandbox::Report, user},
 };
 
 /// A child whose guest traps more often has one report for each such time.
@@ -68,7 +68,7 @@ impl Witness {
 
     pub(super) fn sandbox(&self) -> Option<Sandbox> {
         let report = self.sandbox.get()?.clone();
-        Some(Sandbox { report, cgroup_bytes: self.seen().capped })
+        Some(Sandbox { report, user: user::effective(), cgroup_bytes: self.seen().capped })
     }
 
     /// Its guest trapped.

@@ -153,18 +153,34 @@ mod tests {
     use crate::sys::{
         inherit::{self, CONTROL_FD, HANDOFF_FD},
         parent::{EXIT_ORPHAN, die_with_parent},
+        sandbox::{Isolation, Network, Room},
     };
 
     /// Far more than any of these takes.
     const DEADLINE: Duration = Duration::from_secs(20);
 
     async fn child(test: &str, control: UnixStream) -> Child {
+        child_in(None, test, control).await
+    }
+
+    /// In all the namespaces that are to be had here, and in nothing else: these tests don't go on.
+    fn namespaces() -> Profile {
+        Profile {
+            room: Room::Guest,
+            folders: vec![],
+            network: Network::None,
+            isolation: Isolation::BestEffort,
+            namespaces: Namespaces::NONE,
+        }
+    }
+
+    async fn child_in(sandbox: Option<Profile>, test: &str, control: UnixStream) -> Child {
         let null = fs::File::open("/dev/null").unwrap();
         spawn(Spawn {
             title: "hatchery: test".to_owned(),
             args: [&format!("sys::spawn::tests::{test}"), "--exact", "--ignored"].map(Into::into).to_vec(),
             fds: vec![(control.into(), CONTROL_FD), (null.into(), HANDOFF_FD)],
-            sandbox: None,
+            sandbox,
         })
         .await
         .unwrap()
@@ -231,6 +247,17 @@ mod tests {
         runtime.block_on(async { child("dies_with_its_parent", control).await.wait().await }).unwrap();
     }
 
+    /// The same, with a child in namespaces.
+    #[test]
+    #[ignore = "what a child does"]
+    fn is_a_parent_of_one_in_namespaces() {
+        let Some(control) = control() else { return };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let started =
+            async { child_in(Some(namespaces()), "dies_with_its_parent", control).await.wait().await };
+        runtime.block_on(started).unwrap();
+    }
+
     /// Says that it is there and waits for ever.
     #[test]
     #[ignore = "what a child does"]
@@ -282,6 +309,24 @@ mod tests {
         let mut child = child("is_a_parent", theirs).await;
         ours.read_exact(&mut [0]).unwrap();
         child.kill().await.unwrap();
+        assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_childs_child_in_namespaces_dies_with_it() {
+        let (mut ours, theirs) = stream();
+        let mut child = child("is_a_parent_of_one_in_namespaces", theirs).await;
+        ours.read_exact(&mut [0]).unwrap();
+        child.kill().await.unwrap();
+        assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_child_in_namespaces_is_killed() {
+        let (mut ours, theirs) = stream();
+        let child = child_in(Some(namespaces()), "dies_with_its_parent", theirs).await;
+        ours.read_exact(&mut [0]).unwrap();
+        drop(child);
         assert_eq!(ours.read_to_end(&mut Vec::new()).unwrap(), 0);
     }
 

@@ -8,11 +8,12 @@ use crate::{
     sys::sandbox::Part,
 };
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 12;
 
 const HEADS: [&str; COLUMNS] = [
     "PROCESS",
     "OS PID",
+    "UID",
     "NAMESPACES",
     "ROOT",
     "LANDLOCK",
@@ -57,7 +58,7 @@ pub(super) fn render(apps: &[AppStatus]) -> String {
 
 fn row(part: &str, process: &ProcessStatus) -> [String; COLUMNS] {
     let (part, os_pid) = (part.to_owned(), process.os_pid.to_string());
-    let Some(Sandbox { report, cgroup_bytes }) = &process.sandbox else {
+    let Some(Sandbox { report, user, cgroup_bytes }) = &process.sandbox else {
         let mut row = std::array::from_fn(|_| "?".to_owned());
         (row[0], row[1]) = (part, os_pid);
         return row;
@@ -80,6 +81,7 @@ fn row(part: &str, process: &ProcessStatus) -> [String; COLUMNS] {
     [
         part,
         os_pid,
+        user.to_string(),
         if namespaces.is_empty() { NO.to_owned() } else { namespaces.join(",") },
         word(Part::EmptyRoot, "empty"),
         landlock,
@@ -113,10 +115,10 @@ mod tests {
             landlock_abi: 7,
             ..Report::default()
         };
-        processes[0].sandbox = Some(Sandbox { report, cgroup_bytes: Some(1 << 20) });
+        processes[0].sandbox = Some(Sandbox { report, user: 1000, cgroup_bytes: Some(1 << 20) });
         let text = render(&[app]);
         let line = text.lines().nth(1).unwrap();
-        for word in ["user,pid", "ABI 7", "0/-", "1.0M"] {
+        for word in ["1000  user,pid", "ABI 7", "0/-", "1.0M"] {
             assert!(line.contains(word), "{word}: {text}");
         }
         assert!(text.lines().nth(2).unwrap().contains('?'), "{text}");

@@ -86,6 +86,7 @@ async fn garbage_is_a_failure() {
 }
 
 /// The end of a process whose socket is open for ever, or closed.
+#[expect(clippy::zombie_processes, reason = "it is waited for by its pidfd")]
 async fn ends(script: &str, closed: bool, kill: bool) -> String {
     let process = Command::new("/bin/sh").args(["-c", script]).spawn().expect("sh");
     let process = Process::of(&process).expect("it is there");

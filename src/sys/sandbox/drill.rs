@@ -203,7 +203,7 @@ const ATTEMPTS: &[Attempt] = &[
         for _ in 0..THREADS {
             std::thread::Builder::new().stack_size(16 << 10).spawn(|| {
                 loop {
-                    std::thread::park()
+                    std::thread::park();
                 }
             })?;
         }
