@@ -24,6 +24,10 @@
 //! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and
 //! log lines in a black box, memory that the master reads for the crash report when the process is gone.
 //!
+//! Every child shuts itself in before it does anything else ([`sys::sandbox`]): namespaces, an empty root with
+//! what was granted, Landlock, no capabilities, a list of system calls. What `master::isolation` gives it is
+//! all it has, should a guest ever get out of its wasm.
+//!
 //! # A message's way
 //!
 //! ```text

@@ -17,7 +17,10 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use super::Home;
-use crate::manifest::{App, OutboundHost};
+use crate::{
+    manifest::{App, OutboundHost},
+    sys::sandbox,
+};
 
 /// The most bytes of the file.
 const MAX_POLICY: u64 = 256 << 10;
@@ -92,7 +95,8 @@ impl Policy {
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("policy.toml");
+        // It may be a link, to what lies elsewhere in a process that is shut in.
+        let file = sandbox::place(&home.folder().join("policy.toml"));
         let shown = file.display();
         let mut text = String::new();
         match fs::File::open(&file) {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::Home;
-use crate::sys::sandbox::Isolation;
+use crate::sys::sandbox::{self, Isolation};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 pub const KEEP: usize = 5;
@@ -49,7 +49,8 @@ impl Settings {
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed, as it may forbid it.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("settings.toml");
+        // It may be a link, to what lies elsewhere in a process that is shut in.
+        let file = sandbox::place(&home.folder().join("settings.toml"));
         let shown = file.display();
         let mut text = String::new();
         match fs::File::open(&file) {

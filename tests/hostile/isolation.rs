@@ -1,6 +1,9 @@
 //! What is said of the sandbox: in `status`, and where a part of it can't be had.
 
-use std::process::{Command, Stdio};
+use std::{
+    os::unix::fs::symlink,
+    process::{Command, Stdio},
+};
 
 use nix::sys::signal::Signal;
 
@@ -84,6 +87,24 @@ fn strict_refuses_by_name_and_best_effort_says_so_once() {
     let said = String::from_utf8_lossy(&effort.stderr);
     assert!(String::from_utf8_lossy(&effort.stdout).contains("ready app=probe"), "{said}");
     assert_eq!(said.matches("processes are not wholly shut in: no user namespace").count(), 1, "{said}");
+}
+
+/// The storekeeper, which is shut in, sees what they lead to.
+#[tokio::test]
+async fn a_policy_behind_links_counts() {
+    let service = Service::new();
+    service.file("real.toml", "[any]\nworkers = 1\n");
+    symlink(service.folder().join("real.toml"), service.folder().join("link.toml")).unwrap();
+    symlink("../link.toml", service.home().join("policy.toml")).unwrap();
+    service.start(&[]).await;
+    for (workers, allowed) in [(1, true), (2, false)] {
+        let keys = format!("workers = {workers}");
+        let app = service
+            .write(&App::new("probe").version(&format!("0.{workers}.0")).worker(Guest::ProbeP2, &keys));
+        let done = service.run(&["deploy", &app]).await;
+        assert_eq!(done.code == Some(0), allowed, "{}{}", done.stdout, done.stderr);
+        assert_eq!(done.stderr.contains("2 workers (it allows 1)"), !allowed, "{}", done.stderr);
+    }
 }
 
 /// It is the first process of its pid namespace, to which the kernel sends no signal by default.

@@ -58,10 +58,16 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     let mut trees = vec![Tree::take(Path::new("/proc/self/fd"), FDS.into(), Writes::No)?];
     let mut places = vec![];
     for (number, folder) in profile.folders.iter().enumerate() {
-        // Whoever opens one that is missing hears so, by its own path.
-        let Ok((tree, at)) = take(folder, number) else { continue };
-        trees.push(tree);
-        places.push((folder.source.clone(), at));
+        match take(folder, number) {
+            Ok((tree, at)) => {
+                trees.push(tree);
+                places.push((folder.source.clone(), at));
+            }
+            // Whoever opens it hears so, by its own path.
+            Err(error) if is_out_of_reach(folder, &error) => {}
+            // A file that forbids something must not look as if it was not there.
+            Err(error) => return Err(error),
+        }
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("hatchery"), STAGE, Some("tmpfs"), flags, Some(ROOT))?;
@@ -70,6 +76,15 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
         let _ = umount2(STAGE, MntFlags::MNT_DETACH);
     }
     done.map(|()| places)
+}
+
+/// It is not there; or, of what a guest was granted, this user may not go there.
+fn is_out_of_reach(folder: &Folder, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound => true,
+        io::ErrorKind::PermissionDenied => folder.at == At::Number,
+        _ => false,
+    }
 }
 
 /// Makes the stage the root.
