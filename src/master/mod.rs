@@ -34,6 +34,7 @@ mod front;
 mod groups;
 mod handoff;
 mod heartbeat;
+mod isolation;
 mod ledger;
 mod listeners;
 mod manager;
@@ -60,4 +61,6 @@ pub use compile::{Compiled, compile};
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{
+    AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, Sandbox, SlotStatus, Traffic,
+};

@@ -1,6 +1,7 @@
 //! `hatchery status`: asks, and shows what was said; with `--watch` again and again.
 
 mod denied;
+mod sandbox;
 mod style;
 mod table;
 
@@ -41,6 +42,9 @@ pub(super) struct Status {
     /// Again every second, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// What each process is shut into, instead of what it does
+    #[arg(long)]
+    sandbox: bool,
     #[command(flatten)]
     home: Home,
 }
@@ -98,7 +102,10 @@ impl Status {
                 if self.watch { serde_json::to_string(status) } else { serde_json::to_string_pretty(status) };
             return Ok(json? + "\n");
         }
-        let mut table = table::render(&status.apps, (output.style)());
+        let mut table = match (self.sandbox, status.apps.is_empty()) {
+            (true, false) => sandbox::render(&status.apps),
+            _ => table::render(&status.apps, (output.style)()),
+        };
         for app in &status.failed {
             let reason = app.reason.lines().next().unwrap_or_default();
             let line = format!("{} does not run, and is tried again: {reason}", app.name);

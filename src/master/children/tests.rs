@@ -3,10 +3,11 @@
 use std::{
     io::Write as _,
     os::fd::OwnedFd,
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::{
@@ -169,8 +170,10 @@ async fn fds_that_nobody_asked_for_are_the_end() {
 }
 
 /// The end of a process whose socket is open for ever, or closed.
+#[expect(clippy::zombie_processes, reason = "it is waited for by its pidfd")]
 async fn ends(script: &str, closed: bool, kill: bool) -> String {
-    let process = Command::new("/bin/sh").args(["-c", script]).kill_on_drop(true).spawn().expect("sh");
+    let process = Command::new("/bin/sh").args(["-c", script]).spawn().expect("sh");
+    let process = Process::of(&process).expect("it is there");
     let reading = tokio::spawn(async move {
         if !closed {
             std::future::pending::<()>().await;
