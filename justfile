@@ -10,10 +10,12 @@ run path *args: build
     @target/debug/hatchery build {{ path }}
     @target/debug/hatchery run {{ path }} {{ args }}
 
-# Build the guests, or only these packages
+# Build the guests, in every language that this machine has the tools of; or only these packages in Rust
 [group('build')]
 guests *packages:
     @guests/build.sh {{ packages }}
+    @{{ if packages == "" { "guests/components.sh" } else { "true" } }}
+    @{{ if packages == "" { "guests/samples.sh" } else { "true" } }}
 
 # Build hatchery, with optimised dependencies
 [group('build')]
@@ -47,6 +49,11 @@ lint:
 bench *args: release (guests "hello-p3" "hello-p2")
     @cargo build --locked --release --example native
     @tests/bench/run.py {{ args }}
+
+# The board in each language: component size, compile time, instances, requests, memory
+[group('check')]
+languages *args: release guests
+    @tests/bench/languages.py {{ args }}
 
 # What CI runs
 [group('check')]

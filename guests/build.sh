@@ -7,10 +7,13 @@
 #   debian   Debian's rustc-web with the standard library built from source (-Zbuild-std), for
 #            machines that can't reach rustup's servers
 # GUEST_TOOLCHAIN=rustup or GUEST_TOOLCHAIN=debian takes that one or fails.
+#
+# `build.sh cargo ARGUMENT...` runs that compiler's cargo where it is called, for a package that is not here.
 set -euo pipefail
 
 target=wasm32-wasip2
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+called_from=$PWD
 packages=(rustc-web cargo-web rust-web-src wasi-libc lld)
 add_timeout=60 # seconds that `rustup target add` may take
 
@@ -96,7 +99,6 @@ choose() {
 }
 
 choose
-export CARGO_TARGET_DIR=$here/target
 if [[ $toolchain == rustup ]]; then
   cargo=(cargo)
 else
@@ -113,6 +115,12 @@ else
   cargo=(/usr/bin/cargo "-Zbuild-std=std,panic_abort")
 fi
 
+if [[ ${1:-} == cargo ]]; then
+  cd -- "$called_from"
+  exec "${cargo[@]}" "${@:2}"
+fi
+
+export CARGO_TARGET_DIR=$here/target
 selected=()
 for package in "$@"; do selected+=(--package "$package"); done
 [[ ${#selected[@]} -gt 0 ]] || selected=(--workspace)

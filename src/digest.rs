@@ -62,12 +62,6 @@ impl Digest {
     }
 }
 
-impl From<sha2::Sha256> for Digest {
-    fn from(hash: sha2::Sha256) -> Self {
-        Self(sha2::Digest::finalize(hash).into())
-    }
-}
-
 /// Passes bytes on, and hashes and counts them.
 pub(crate) struct Hashing<W> {
     to: W,
@@ -84,17 +78,27 @@ impl<W> Hashing<W> {
         &self.to
     }
 
+    /// These bytes as well, which go nowhere.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        sha2::Digest::update(&mut self.hash, bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// How many bytes it was so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Of what was written, and how many bytes that was.
     pub(crate) fn finish(self) -> (Digest, u64) {
-        (self.hash.into(), self.size)
+        (Digest(sha2::Digest::finalize(self.hash).into()), self.size)
     }
 }
 
 impl<W: io::Write> io::Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.to.write(bytes)?;
-        sha2::Digest::update(&mut self.hash, &bytes[..count]);
-        self.size += count as u64;
+        self.update(&bytes[..count]);
         Ok(count)
     }
 

@@ -5,20 +5,27 @@
 //! ```text
 //!                   +--------+   control socket    +-----------+
 //!     hatchery CLI -| master |---------------------| agent     |  one per app: schedules, long-lived work
-//!                   +--------+                     +-----------+
+//!      admin socket +--------+                     +-----------+
 //!                    /   |   \   control sockets, and one each to hand over connections
-//!            +--------+ +--------+ +--------+      +-----------+
-//!            |worker 0| |worker 1| |worker 2|      | compilers |  short-lived, one per component
-//!            +--------+ +--------+ +--------+      +-----------+
-//!             HTTP, messages, scheduled tasks
+//!            +--------+ +--------+ +--------+      +-----------+ +--------------+
+//!            |worker 0| |worker 1| |worker 2|      | compilers | | storekeepers |  short-lived
+//!            +--------+ +--------+ +--------+      +-----------+ +--------------+
+//!             HTTP, messages, scheduled tasks      per component   per request
+//!                    \   a socket each: to ask for connections to other hosts
+//!                  +--------+
+//!                  | broker |--- other hosts         one per app that is granted any
+//!                  +--------+
 //! ```
 //!
 //! All are this one binary. The **master** spawns, watches, routes messages, owns the listeners and
 //! never looks into wasm. A **compiler** turns a component into native code, which comes back as a
-//! sealed memfd; agents and workers map it, so that N of them share its pages. A **worker** keeps one
-//! resident instance (or makes one per request) and serves the connections that the master hands
-//! over; an **agent** keeps its component's instance and the app's timers. Every process has one
-//! current-thread Tokio runtime: parallelism is processes.
+//! sealed memfd; agents and workers map it, so that N of them share its pages. A **storekeeper** does one
+//! thing with the bundles below the home, such as to unpack one, so that the master reads no archive. A
+//! **worker** keeps one resident instance (or makes one per request) and serves the connections that the
+//! master hands over; an **agent** keeps its component's instance and the app's timers. A **broker** connects
+//! to other hosts for them, and alone decides where to. Every process has one current-thread Tokio runtime:
+//! parallelism is processes. The master has a **spawner** beside it, a thread that starts all children: that
+//! takes milliseconds, and a child dies with the thread that started it.
 //!
 //! A reload starts a new **generation** of an app beside the old one and switches when it is ready. Every
 //! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and
@@ -41,6 +48,23 @@
 //!     host::http -> guest -> host::body -> client
 //! ```
 //!
+//! # A deploy's way
+//!
+//! ```text
+//! cli -> admin::Client ==> master::admin -> master::deploy -> storekeeper -> store
+//!                                                |-> compiler
+//!                                                |-> master::apps: a new generation, and it serves
+//!                                                |-> home: it is on file
+//! cli <- admin::Event  <==-----------------------/
+//! ```
+//!
+//! # A request of a guest to another host
+//!
+//! ```text
+//! guest -> host::outbound -> host::exchange -> child::broker -> broker (rules, dial) -> child::broker ->
+//!     host::exchange (TLS, HTTP/1.1) -> guest
+//! ```
+//!
 //! # Modules
 //!
 //! | module | what it owns | imports no role |
@@ -56,6 +80,7 @@
 //! | [`agent`] | schedules | |
 //! | [`worker`] | connections and requests | |
 //! | [`compiler`] | the compiler child | |
+//! | [`broker`] | the child that connects to other hosts | |
 //! | [`storekeeper`] | the child that looks at bundles | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
@@ -67,6 +92,7 @@
 
 pub mod admin;
 pub mod agent;
+pub mod broker;
 pub mod bundle;
 pub mod child;
 pub mod cli;

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use hatchery::{cli::Cli, log, manifest::ManifestErrors, sys::inherit};
+use hatchery::{
+    cli::{Cli, print_failure},
+    sys::inherit,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -13,11 +16,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            match error.downcast_ref::<ManifestErrors>() {
-                // Its own layout, with the places in the files.
-                Some(mistakes) => eprintln!("{}", mistakes.render(log::coloured())),
-                None => eprintln!("error: {error:#}"),
-            }
+            print_failure(&error);
             ExitCode::FAILURE
         }
     }

@@ -1,10 +1,11 @@
 //! The admin API: HTTP with JSON over the home's Unix socket. The words are here, and the client; the
-//! server is `master::admin`. The CLI uses nothing else.
+//! server is `master::admin`. The CLI uses nothing else, but for `inspect`, which reads the deployed bundle
+//! in the store as well.
 //!
 //! | request | what it does | answer |
 //! |---|---|---|
 //! | `GET /v1/status` | | [`Status`] |
-//! | `POST /v1/bundles`, body: an archive | puts a bundle into the store | [`Bundle`] |
+//! | `POST /v1/bundles`, body: an archive | puts a bundle into the store | [`store::Bundle`] |
 //! | `POST /v1/apps/NAME/deploy`, body: [`Deploy`] | | [`Event`]s |
 //! | `POST /v1/apps/NAME/rollback`, body: [`Rollback`] | | [`Event`]s |
 //! | `POST /v1/apps/NAME/reload` | new processes of the same bundle | [`Event`]s |
@@ -191,7 +192,7 @@ pub enum Event {
     Done {
         /// From the request on.
         elapsed_ms: u64,
-        /// The longest that the master's loop was held up meanwhile.
+        /// The longest that the master's loop was held up meanwhile, up to a canary where there is one.
         loop_delay_ms: u64,
         /// Of these, by what it did itself: the rest it waited for a CPU.
         loop_busy_ms: u64,

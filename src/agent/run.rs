@@ -57,8 +57,8 @@ async fn serve(child: &mut Child, guest: Option<(Instance, Handle)>) -> anyhow::
                 Event::RunEnded(run, outcomes) => timers.ended(run, &outcomes),
                 Event::Superseded => timers.stop(),
                 // It answers no requests.
-                Event::Check { .. } | Event::Serve => {}
-                Event::Stop { .. } => break,
+                Event::Check(_) | Event::Serve => {}
+                Event::Stop(_) => break,
             },
             () = timers.next() => {}
             ended = &mut instance => return ended.context("the instance's task failed")?,

@@ -36,6 +36,7 @@ pub(super) fn rewrite(text: &str, app: &App) -> Result<String, Error> {
     let mut document: DocumentMut =
         text.parse().map_err(|error| unpackable(format!("it can't be read again: {error}")))?;
     document.remove("dev");
+    document.remove("test");
     for (role, component) in app.components() {
         let key = match role {
             Role::Agent => "agent",
@@ -106,6 +107,9 @@ pub(super) fn agrees(app: &App, index: &Index) -> Result<(), Error> {
     if !app.dev_with.is_empty() {
         return Err(Error::Disagree("there is a `[dev]` table, which would lead out of it".to_owned()));
     }
+    if app.test.is_some() {
+        return Err(Error::Disagree("there is a `[test]` table, and tests are not packed".to_owned()));
+    }
     Ok(())
 }
 
@@ -142,6 +146,9 @@ destination = "/data"
 
 [dev]
 with = ["../other"]
+
+[test]
+command = "make test"
 
 [limits]
 memory = "64MiB" # enough

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::asks::{Asks, Heard};
 use crate::{
     cluster::{Action, AskError, AskTarget, Pid, Process, SendError, State, Target},
-    host::{Answer, Messenger, Waiting},
+    host::{Answer, Messenger, Outgoing, Waiting},
     ipc::{
         blackbox::BlackBox,
         counters::Counters,
@@ -38,6 +38,7 @@ pub struct Cluster {
     blackbox: Arc<BlackBox>,
     consumed: Mutex<Consumed>,
     counters: Arc<Counters>,
+    outgoing: Arc<Outgoing>,
 }
 
 #[derive(Default)]
@@ -52,6 +53,7 @@ impl Cluster {
         sender: Sender<ToMaster>,
         blackbox: Arc<BlackBox>,
         counters: Arc<Counters>,
+        outgoing: Arc<Outgoing>,
     ) -> Self {
         Self {
             sender,
@@ -67,7 +69,13 @@ impl Cluster {
             blackbox,
             consumed: Mutex::default(),
             counters,
+            outgoing,
         }
+    }
+
+    /// The way to other hosts.
+    pub(super) fn outgoing(&self) -> &Arc<Outgoing> {
+        &self.outgoing
     }
 
     /// Tells the master something that must not be lost. The queue keeps room for such frames.

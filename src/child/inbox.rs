@@ -10,7 +10,7 @@ use crate::{
     host::{Guest, Handle, Job, Message, Messenger as _, Wasi},
     ipc::{
         link::Reader,
-        message::{CheckId, Idle, QuestionId, RunId, TaskOutcome, ToChild, ToMaster},
+        message::{Check, QuestionId, RunId, Stop, TaskOutcome, ToChild, ToMaster},
     },
 };
 
@@ -22,23 +22,11 @@ pub enum Event {
     /// A run that this agent asked for has ended.
     RunEnded(RunId, Vec<TaskOutcome>),
     /// Drain, and go.
-    Stop {
-        /// SIGKILL comes after that.
-        within: Duration,
-        /// What becomes of idle connections.
-        idle: Idle,
-    },
+    Stop(Stop),
     /// A newer generation's agent keeps the time.
     Superseded,
     /// Ask the guest for this path; [`ToMaster::Checked`] is due by then.
-    Check {
-        /// To be given back.
-        check: CheckId,
-        /// Of a GET.
-        path: String,
-        /// All of it.
-        timeout: Duration,
-    },
+    Check(Check),
     /// Connections may be accepted.
     Serve,
 }
@@ -88,7 +76,7 @@ impl Inbox {
         &mut self,
         start: impl Future<Output = anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let stopped = async { while !matches!(self.next().await, Event::Stop { .. }) {} };
+        let stopped = async { while !matches!(self.next().await, Event::Stop(_)) {} };
         tokio::select! {
             started = start => started,
             () = stopped => anyhow::bail!("stopped before it was ready"),
@@ -126,10 +114,10 @@ impl Inbox {
                 self.task(run, name, has_payload.then_some(data));
             }
             ToChild::RunEnded { run, outcomes } => return Some(Event::RunEnded(run, outcomes)),
-            ToChild::Stop { within, idle } => return Some(Event::Stop { within, idle }),
+            ToChild::Stop(stop) => return Some(Event::Stop(stop)),
             ToChild::Superseded => return Some(Event::Superseded),
             ToChild::Serve => return Some(Event::Serve),
-            ToChild::Check { check, path, timeout } => return Some(Event::Check { check, path, timeout }),
+            ToChild::Check(check) => return Some(Event::Check(check)),
         }
         None
     }

@@ -98,6 +98,7 @@ pub(crate) fn settings(app: &App, component: &Component, cluster: &Arc<Cluster>)
         memory: app.limits.memory,
         cpu_limit: app.limits.cpu_limit,
         messenger: cluster.clone(),
+        outgoing: Arc::clone(cluster.outgoing()),
     }
 }
 

@@ -5,10 +5,12 @@
 //! goes, it goes at once.
 
 mod asks;
+mod broker;
 mod cluster;
 mod inbox;
 mod instance;
 mod load;
+mod outgoing;
 mod process;
 mod pulse;
 
@@ -18,3 +20,4 @@ pub use instance::Instance;
 pub(crate) use instance::settings;
 pub use load::load;
 pub use process::Child;
+pub(crate) use pulse::start as beat;

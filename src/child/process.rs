@@ -62,7 +62,8 @@ impl Child {
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
-        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone()));
+        let outgoing = super::outgoing::outgoing(&boot, &sender)?;
+        let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone(), outgoing));
         let inbox = Inbox::new(reader, cluster.clone());
         Ok(Self { boot, cluster, inbox, blackbox, counters })
     }

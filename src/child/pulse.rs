@@ -32,7 +32,7 @@ const TURNS: u32 = 4;
 /// # Errors
 ///
 /// When there is no socket to answer on.
-pub(super) fn start(hang_timeout: Duration) -> anyhow::Result<()> {
+pub(crate) fn start(hang_timeout: Duration) -> anyhow::Result<()> {
     let socket =
         UnixStream::from(inherit::take(inherit::HEARTBEAT_FD).context("no heartbeat was handed over")?);
     let last = Arc::new(AtomicU64::new(0));

@@ -14,7 +14,7 @@ use super::{
     registry::{self, unless_interrupted},
 };
 use crate::{
-    bundle::{self, Limits},
+    bundle::{self, Limits, Plan},
     manifest,
     oci::{self, Destination, Kind, Reference},
 };
@@ -31,15 +31,20 @@ impl Archive {
     }
 }
 
-/// Builds what is missing, and packs.
-pub(super) async fn packed(path: &Path) -> anyhow::Result<Archive> {
+/// Builds what is missing, and says what would be packed.
+pub(super) async fn planned(path: &Path) -> anyhow::Result<Plan> {
     let app = manifest::load(path).map_err(manifest::ManifestErrors::from)?;
     if build::needs_build(&app) {
         build::build(&app).await?;
     }
+    Ok(bundle::plan(app, &Limits::default())?)
+}
+
+/// Builds what is missing, and packs.
+pub(super) async fn packed(path: &Path) -> anyhow::Result<Archive> {
+    let plan = planned(path).await?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let file = folder.path().join("app.hatchery");
-    let plan = bundle::plan(app, &Limits::default())?;
     plan.write(BufWriter::new(fs::File::create(&file)?), None)?;
     Ok(Archive { _folder: folder, file })
 }

@@ -1,20 +1,28 @@
-//! `hatchery check`: are the manifests right, and can their components run?
+//! `hatchery check`: are the manifests right, can their components run, and what would they be denied?
+
+mod explain;
+mod interface;
+mod text;
 
 use std::{io::Write as _, path::PathBuf};
 
+use anyhow::bail;
 use serde::Serialize;
 
+use self::explain::{Explained, Names, explain};
 use super::home::Home;
 use crate::{
     cluster::Role,
     ipc::compile::{CompileRequest, Report},
-    manifest::{self, Component, Overrides},
+    manifest::{self, App, Component, Overrides},
     master,
 };
 
 /// Check manifests and their components without starting them
 ///
-/// Exit code 0 when all is right. Components are compiled, and so are ready for `run`.
+/// Says what each component imports and exports, which interfaces of the cluster it uses, and what the
+/// manifest grants and denies it. Exit code 0 when all can run. Components are compiled, and so are ready
+/// for `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Check {
@@ -50,6 +58,8 @@ struct Found {
     exports: Vec<String>,
     cached: bool,
     milliseconds: u128,
+    #[serde(flatten)]
+    explained: Explained,
 }
 
 impl Check {
@@ -68,7 +78,7 @@ impl Check {
                     app: app.name.clone(),
                 };
                 let compiled = master::compile(request).await?;
-                components.push(Found::new(role, component, compiled.report));
+                components.push(Found::new(&app, role, component, compiled.report)?);
             }
             checked.push(Checked { app: app.name, version: app.version, components });
         }
@@ -77,29 +87,28 @@ impl Check {
             serde_json::to_writer_pretty(&mut out, &checked)?;
             writeln!(out)?;
         } else {
-            for app in &checked {
-                writeln!(out, "ok app={} version={}", app.app, app.version)?;
-                for found in &app.components {
-                    writeln!(
-                        out,
-                        "  {} {} (WASI {}, {} ms)",
-                        found.role,
-                        found.file.display(),
-                        found.wasi,
-                        found.milliseconds
-                    )?;
-                    writeln!(out, "    imports {}", list(&found.imports))?;
-                    writeln!(out, "    exports {}", list(&found.exports))?;
-                }
-            }
+            text::write(&mut out, &checked)?;
         }
         Ok(())
     }
 }
 
 impl Found {
-    fn new(role: Role, component: &Component, report: Report) -> Self {
-        Self {
+    /// # Errors
+    /// It is a worker's and answers no requests.
+    fn new(app: &App, role: Role, component: &Component, report: Report) -> anyhow::Result<Self> {
+        let names = Names { imports: &report.imports, exports: &report.exports };
+        let explained = explain(app, role, &component.capabilities, &names);
+        if role == Role::Worker && !report.answers_http {
+            bail!(
+                "the worker of {} answers no requests: {} exports {}; export wasi:http/handler@0.3 or \
+                 wasi:http/incoming-handler@0.2, or make it the agent's component",
+                app.name,
+                component.file.display(),
+                report.exports.join(", ")
+            );
+        }
+        Ok(Self {
             role: role.to_string(),
             file: component.file.clone(),
             wasi: report.wasi,
@@ -108,10 +117,7 @@ impl Found {
             exports: report.exports,
             cached: report.cached,
             milliseconds: report.elapsed.as_millis(),
-        }
+            explained,
+        })
     }
-}
-
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures::TryStreamExt as _;
 use http::Method;
 use http_body_util::{BodyExt, StreamBody};
@@ -17,7 +17,12 @@ use super::{
     home::Home,
     options::AppName,
 };
-use crate::admin::{self, Bundle, Canary, Client, MAX_ARCHIVE};
+use crate::{
+    admin::{self, Canary, Client, MAX_ARCHIVE},
+    ipc::store::Bundle,
+    oci::{self, Reference},
+    store,
+};
 
 /// Deploy an app: the new version takes over when it is ready, and no request is lost
 ///
@@ -68,10 +73,23 @@ Examples:
 
 impl Deploy {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
+        let what = self.what()?;
         let client = Client::new(self.home.of_master()?);
         // Before anything is built for it.
         client.get::<admin::Status>("/v1/status").await?;
-        let Bundle { bundle, .. } = self.bundle(&client).await?;
+        let bundle = match what {
+            What::Reference => {
+                let (reference, manifest) = (self.what.as_str(), self.manifest.as_deref());
+                let remote = Remote { reference, plain_http: self.plain_http, manifest };
+                let archive = archive::pulled(&remote).await?;
+                upload(&client, archive.path()).await?
+            }
+            What::Path => add(&client, Path::new(&self.what)).await?,
+            What::Digits(digits) => {
+                let bundles: Vec<admin::Bundle> = client.get("/v1/store").await?;
+                self.one_of(bundles.into_iter().map(|there| there.bundle), digits)?
+            }
+        };
         let app = self.app.as_ref().map_or_else(|| bundle.name.clone(), |app| app.as_ref().to_owned());
         let canary = self.canary.map(|percent| Canary { percent, seconds: self.time.as_secs().max(1) });
         let deploy = admin::Deploy { bundle: bundle.digest, canary, allow_downgrade: self.allow_downgrade };
@@ -80,36 +98,56 @@ impl Deploy {
         Follow { what: "deploy", app: &app, show: Show::json(self.json), until }.run(events).await
     }
 
-    async fn bundle(&self, client: &Client) -> anyhow::Result<Bundle> {
-        let path = Path::new(&self.what);
-        if self.what.starts_with("oci://") {
-            let (reference, manifest) = (self.what.as_str(), self.manifest.as_deref());
-            let remote = Remote { reference, plain_http: self.plain_http, manifest };
-            let archive = archive::pulled(&remote).await?;
-            return upload(client, archive.path()).await;
+    /// What is given. Nothing is asked or read for it.
+    fn what(&self) -> anyhow::Result<What<'_>> {
+        if Reference::is_meant(&self.what) {
+            return Ok(What::Reference);
         }
-        if path.exists() {
-            return add(client, path).await;
+        for (option, is_given) in [("--manifest", self.manifest.is_some()), ("--plain-http", self.plain_http)]
+        {
+            if is_given {
+                bail!("{option} is for a bundle or a component in a registry, oci://…; leave it out");
+            }
         }
-        let bundles: Vec<Bundle> = client.get("/v1/store").await?;
-        let digest = self.what.strip_prefix("sha256:").unwrap_or(&self.what);
-        let fits = |found: &&Bundle| found.bundle.digest.trim_start_matches("sha256:").starts_with(digest);
-        let mut found = bundles.iter().filter(fits);
+        if Path::new(&self.what).exists() {
+            return Ok(What::Path);
+        }
+        store::digits(&self.what).map(What::Digits).ok_or_else(|| self.is_nothing())
+    }
+
+    /// The one of these whose digest begins with these digits.
+    fn one_of(&self, bundles: impl Iterator<Item = Bundle>, digits: &str) -> anyhow::Result<Bundle> {
+        let mut found =
+            bundles.filter(|bundle| bundle.digest.trim_start_matches("sha256:").starts_with(digits));
         match (found.next(), found.next()) {
-            (Some(bundle), None) => Ok(bundle.clone()),
-            (Some(_), Some(_)) => bail!("several bundles in the store begin with {digest}; give more of it"),
-            (None, _) => bail!(
-                "{} is no folder, no file, and no bundle in the store; see `hatchery store list`",
-                self.what
-            ),
+            (Some(bundle), None) => Ok(bundle),
+            (Some(_), Some(_)) => bail!("several bundles in the store begin with {digits}; give more of it"),
+            (None, _) => Err(self.is_nothing()),
         }
     }
+
+    fn is_nothing(&self) -> anyhow::Error {
+        anyhow!(
+            "{:?} is no folder, no file, and no bundle in the store; see `hatchery store list`",
+            self.what
+        )
+    }
+}
+
+/// What is to be deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What<'a> {
+    /// A bundle or a component in a registry.
+    Reference,
+    /// A folder or an archive.
+    Path,
+    /// The first digits of the digest of a bundle in the store.
+    Digits(&'a str),
 }
 
 /// Deploys a folder or an archive, with words.
 pub(super) async fn folder(client: &Client, path: &Path) -> anyhow::Result<()> {
     let bundle = add(client, path).await?;
-    let Bundle { bundle, .. } = bundle;
     let deploy = admin::Deploy { bundle: bundle.digest, ..admin::Deploy::default() };
     let events = client.follow(Method::POST, &format!("/v1/apps/{}/deploy", bundle.name), &deploy).await?;
     Follow { what: "deploy", app: &bundle.name, show: Show::Words, until: Until::Done }.run(events).await
@@ -132,6 +170,67 @@ async fn upload(client: &Client, archive: &Path) -> anyhow::Result<Bundle> {
     if bytes > MAX_ARCHIVE {
         bail!("{shown} has {bytes} bytes, and an archive has {MAX_ARCHIVE} at most");
     }
-    let pieces = super::pieces::of(file).map_ok(Frame::data);
+    let pieces = oci::pieces(file, |_| ()).map_ok(Frame::data);
     client.upload("/v1/bundles", BodyExt::boxed(StreamBody::new(pieces))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn deploy(arguments: &[&str]) -> Deploy {
+        let command = Deploy::augment_args(clap::Command::new("deploy"));
+        let matches = command.get_matches_from([&["deploy"], arguments].concat());
+        Deploy::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn what_is_given_as_a_table() {
+        let nothing = Err("is no folder, no file, and no bundle in the store");
+        for (arguments, expected) in [
+            (&["src"][..], Ok(What::Path)),
+            (&["Cargo.toml"], Ok(What::Path)),
+            (&["oci://host/a:1", "--plain-http", "--manifest", "a.toml"], Ok(What::Reference)),
+            (&["sha256:0a1b"], Ok(What::Digits("0a1b"))),
+            (&["0a1b2c"], Ok(What::Digits("0a1b2c"))),
+            (&[""], nothing),
+            (&["sha256:"], nothing),
+            (&["c"], nothing),
+            (&["abc"], nothing),
+            (&["ABCDEF"], nothing),
+            (&["no-such-folder"], nothing),
+            (&["src", "--manifest", "a.toml"], Err("--manifest is for")),
+            (&["0a1b2c", "--plain-http"], Err("--plain-http is for")),
+        ] {
+            let deploy = deploy(arguments);
+            match (deploy.what(), expected) {
+                (found, Ok(expected)) => assert_eq!(found.unwrap(), expected, "{arguments:?}"),
+                (found, Err(part)) => {
+                    let error = found.unwrap_err().to_string();
+                    assert!(error.contains(part), "{arguments:?}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_bundle_of_several() {
+        let bundle = |digits: &str| Bundle {
+            digest: format!("sha256:{digits}"),
+            name: String::new(),
+            version: String::new(),
+            signer: None,
+            bytes: 0,
+        };
+        let found = |digits: &str| {
+            let bundles = ["0a1b2c", "0a1b3d"].map(bundle);
+            let one = deploy(&["x"]).one_of(bundles.into_iter(), digits);
+            one.map(|bundle| bundle.digest).map_err(|error| error.to_string())
+        };
+        assert_eq!(found("0a1b2").unwrap(), "sha256:0a1b2c");
+        assert!(found("0a1b").unwrap_err().contains("give more of it"));
+        assert!(found("1b2c").unwrap_err().contains("no bundle in the store"));
+    }
 }

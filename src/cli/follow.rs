@@ -3,7 +3,10 @@
 use anyhow::bail;
 
 use super::progress::Progress;
-use crate::admin::{Event, Events};
+use crate::{
+    admin::{Event, Events},
+    log::printable,
+};
 
 /// How it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,7 @@ impl Follow<'_> {
             match event {
                 Event::Failed { reason } => {
                     drop(progress);
-                    bail!("cannot {what} {app}: {reason}");
+                    bail!("cannot {what} {app}: {}", printable(&reason));
                 }
                 Event::Done { elapsed_ms, .. } => {
                     progress.done(&format!("{what} {app}: done in {elapsed_ms} ms"));
@@ -71,6 +74,7 @@ impl Follow<'_> {
                     }
                 }
                 Event::Checked { version, digest } => {
+                    let version = printable(&version);
                     progress.say(&format!("version {version}, {}; compiling", short(&digest)));
                 }
                 Event::Compiled { role, cached, elapsed_ms } => {

@@ -1,7 +1,10 @@
 //! `hatchery history`: what was done with an app.
 
 use super::{follow::short, home::Home, options::AppName};
-use crate::admin::{self, Client};
+use crate::{
+    admin::{self, Client},
+    log::printable,
+};
 
 /// Show what was deployed as an app: when, by whom, which bundle, and how it ended
 #[derive(Debug, clap::Args)]
@@ -34,7 +37,9 @@ impl History {
                 Some(failure) => format!("failed: {}", failure.lines().next().unwrap_or_default()),
             };
             let (at, action, uid) = (&entry.at, &entry.action, entry.uid);
-            println!("{at}  {action:8}  uid {uid}  {:19}  {version:10}  {end}{serves}", short(digest));
+            let digest = short(digest);
+            let line = format!("{at}  {action:8}  uid {uid}  {digest:19}  {version:10}  {end}{serves}");
+            println!("{}", printable(&line));
         }
         Ok(())
     }

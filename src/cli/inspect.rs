@@ -16,6 +16,7 @@ use crate::{
     admin::{self, Client, NotRunning},
     bundle::{self, Change, Index, Limits, PublicKey, Signer, Trust},
     digest::Digest,
+    log::printable,
     manifest::{self, App, ManifestErrors},
     store::Store,
 };
@@ -88,27 +89,7 @@ impl Inspect {
             Some(path) => Some(read(path, &Trust::default())?),
             None => deployed(&self.home, &found.index.name).await?,
         };
-        let changes = against
-            .as_ref()
-            .map(|before| bundle::changes((&before.app, &before.index), (&found.app, &found.index)));
-        let (signature, key) = match found.signer {
-            Signer::Nobody => ("none", None),
-            Signer::Unknown(id) => ("unverified", Some(id.to_string())),
-            Signer::Trusted(id) => ("trusted", Some(id.to_string())),
-        };
-        let shown = Shown {
-            name: &found.index.name,
-            version: &found.index.version,
-            digest: found.digest,
-            signature,
-            key,
-            folders: &found.index.folders,
-            files: &found.index.files,
-            asks: bundle::asks(&found.app),
-            changes,
-            against: against.map(|before| before.digest),
-            is_deployed: self.against.is_none(),
-        };
+        let shown = Shown { is_deployed: self.against.is_none(), ..Shown::of(&found, against.as_ref()) };
         let mut out = io::stdout().lock();
         if self.json {
             serde_json::to_writer_pretty(&mut out, &shown)?;
@@ -120,35 +101,61 @@ impl Inspect {
     }
 }
 
-impl Shown<'_> {
+impl<'a> Shown<'a> {
+    /// `is_deployed` is for the caller to say.
+    fn of(found: &'a Contents, against: Option<&Contents>) -> Self {
+        let changes =
+            against.map(|before| bundle::changes((&before.app, &before.index), (&found.app, &found.index)));
+        let (signature, key) = match &found.signer {
+            Signer::Nobody => ("none", None),
+            Signer::Unknown(id) => ("unverified", Some(id.to_string())),
+            Signer::Trusted(id) => ("trusted", Some(id.to_string())),
+        };
+        Self {
+            name: &found.index.name,
+            version: &found.index.version,
+            digest: found.digest,
+            signature,
+            key,
+            folders: &found.index.folders,
+            files: &found.index.files,
+            asks: bundle::asks(&found.app),
+            changes,
+            against: against.map(|before| before.digest),
+            is_deployed: false,
+        }
+    }
+
     fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "bundle app={} version={} digest={}", self.name, self.version, self.digest)?;
+        // All of it is a stranger's text, and must not say anything to the terminal itself.
+        let mut line = |text: &str| writeln!(out, "{}", printable(text));
+        line(&format!("bundle app={} version={} digest={}", self.name, self.version, self.digest))?;
         match (&self.key, self.signature) {
-            (None, _) => writeln!(out, "not signed")?,
-            (Some(key), "trusted") => writeln!(out, "signed by key {key}, which is trusted")?,
+            (None, _) => line("not signed")?,
+            (Some(key), "trusted") => line(&format!("signed by key {key}, which is trusted"))?,
             (Some(key), _) => {
-                writeln!(out, "signed by key {key}, not verified; name it with --trust KEY.pub")?;
+                line(&format!("signed by key {key}, not verified; name it with --trust KEY.pub"))?;
             }
         }
-        writeln!(out, "files")?;
+        line("files")?;
         for file in self.files {
-            writeln!(out, "  {:>10}  {}  {}", file.size, &file.sha256.hex()[..12], file.path)?;
+            line(&format!("  {:>10}  {}  {}", file.size, &file.sha256.hex()[..12], file.path))?;
         }
         for folder in self.folders {
-            writeln!(out, "  {:>10}  {:12}  {folder}/", "empty", "")?;
+            line(&format!("  {:>10}  {:12}  {folder}/", "empty", ""))?;
         }
-        writeln!(out, "asks for")?;
+        line("asks for")?;
         for (key, value) in &self.asks {
-            writeln!(out, "  {key} = {value}")?;
+            line(&format!("  {key} = {value}"))?;
         }
         if let Some(changes) = &self.changes {
             let against = match self.against {
                 Some(digest) if self.is_deployed => format!(" against {digest}, which is deployed"),
                 _ => String::new(),
             };
-            writeln!(out, "changes{against}{}", if changes.is_empty() { ": none" } else { "" })?;
+            line(&format!("changes{against}{}", if changes.is_empty() { ": none" } else { "" }))?;
             for change in changes {
-                writeln!(out, "  {change}")?;
+                line(&format!("  {change}"))?;
             }
         }
         Ok(())
@@ -209,4 +216,39 @@ fn public_key(file: &Path) -> anyhow::Result<PublicKey> {
     let shown = file.display();
     let text = small(file).with_context(|| format!("can't read the public key {shown}"))?;
     text.parse().with_context(|| format!("can't use the public key {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// An app that would have its reader see something else.
+    fn app(place: &Path, version: &str) -> Contents {
+        fs::create_dir(place).unwrap();
+        fs::write(place.join("a.wasm"), "").unwrap();
+        let text = format!(
+            "name = 'a'\nversion = \"{version}\"\n[agent]\ncomponent = 'a.wasm'\n[[schedule]]\nname = 's'\n\
+             interval = '1h'\ntype = 'agent'\npayload = \"\\u001b[31m\\u009b31m\\u202e\\u200f\\n+ {version}\"\n"
+        );
+        fs::write(place.join("hatchery.toml"), text).unwrap();
+        folder(place).unwrap()
+    }
+
+    #[test]
+    fn a_strangers_text_is_not_obeyed() {
+        let place = tempfile::tempdir().unwrap();
+        let (before, after) =
+            (app(&place.path().join("1"), "1\\u202e"), app(&place.path().join("2"), "2\\u202e"));
+        let mut out = vec![];
+        Shown::of(&after, Some(&before)).print(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let hostile = |c: &char| !matches!(c, '\n' | ' '..='~');
+        assert_eq!(text.chars().find(hostile), None, "{text:?}");
+        assert!(text.contains("version=2\\u{202e}"), "{text}");
+        assert!(text.contains("\n  ~ version: 1\\u{202e} -> 2\\u{202e}\n"), "{text}");
+        assert!(text.contains("schedule.s.payload = "), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("+ ")), "{text}");
+    }
 }

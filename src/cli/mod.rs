@@ -5,14 +5,16 @@ mod build;
 mod cgroup;
 mod check;
 mod deploy;
+mod dev;
+mod failure;
 mod follow;
 mod history;
 mod home;
 mod inspect;
 mod keygen;
+mod new;
 mod options;
 mod pack;
-mod pieces;
 mod progress;
 mod pull;
 mod push;
@@ -25,14 +27,17 @@ mod start;
 mod status;
 mod stop;
 mod store;
+mod test;
 mod undeploy;
 
 use std::process::ExitCode;
 
+pub use failure::print as print_failure;
+
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, compiler, log, storekeeper, worker};
+use crate::{agent, broker, compiler, log, storekeeper, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -53,6 +58,8 @@ const BLOCKING_THREADS: usize = 64;
 
 const EXAMPLES: &str = "\
 Examples:
+  hatchery new hello --lang python               a folder to begin with; then: hatchery dev hello
+  hatchery test hello                            started, tested by its own tests, stopped
   hatchery run guests/cache                      build if needed, start, serve until Ctrl-C
   hatchery run app --workers 4 --listen 127.0.0.1:0
   hatchery check app                             is the manifest right, and the component?
@@ -82,6 +89,9 @@ enum Verb {
     Push(push::Push),
     Pull(pull::Pull),
     Store(store::Store),
+    New(new::New),
+    Dev(dev::Dev),
+    Test(test::Test),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -102,13 +112,22 @@ enum Verb {
     Storekeeper {
         master: i32,
     },
+    /// A broker, started by the master
+    #[command(hide = true)]
+    Broker {
+        master: i32,
+    },
 }
 
 impl Verb {
     fn is_child(&self) -> bool {
         matches!(
             self,
-            Self::Worker { .. } | Self::Agent { .. } | Self::Compiler { .. } | Self::Storekeeper { .. }
+            Self::Worker { .. }
+                | Self::Agent { .. }
+                | Self::Compiler { .. }
+                | Self::Storekeeper { .. }
+                | Self::Broker { .. }
         )
     }
 }
@@ -126,6 +145,7 @@ impl Cli {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         let is_child = self.verb.is_child();
+        let mut code = ExitCode::SUCCESS;
         let result = runtime.block_on(async {
             match self.verb {
                 Verb::Run(run) => run.execute().await,
@@ -147,16 +167,20 @@ impl Cli {
                 Verb::Push(push) => push.execute().await,
                 Verb::Pull(pull) => pull.execute().await,
                 Verb::Store(store) => store.execute().await,
+                Verb::New(new) => new.execute(),
+                Verb::Dev(dev) => dev.execute().await,
+                Verb::Test(test) => test.execute().await.map(|ended| code = ended),
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,
                 Verb::Storekeeper { master } => storekeeper::run(master).await,
+                Verb::Broker { master } => broker::run(master).await,
             }
         });
         // A guest's blocking call into the file system must not hold up the end.
         runtime.shutdown_background();
         match result {
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(()) => Ok(code),
             Err(error) if is_child => {
                 tracing::error!("ends: {error:#}");
                 Ok(ExitCode::FAILURE)

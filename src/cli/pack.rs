@@ -9,11 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{build, keygen::password};
-use crate::{
-    bundle::{self, Limits, SigningKey},
-    manifest,
-};
+use super::{archive::planned, keygen::password};
+use crate::bundle::{self, Limits, SigningKey};
 
 /// Pack an app into one file, a bundle
 ///
@@ -44,15 +41,11 @@ const MAX_KEY: u64 = 4096;
 impl Pack {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let key = self.sign.as_deref().map(signing_key).transpose()?;
-        let app = manifest::load(&self.path).map_err(manifest::ManifestErrors::from)?;
-        if build::needs_build(&app) {
-            build::build(&app).await?;
-        }
+        let plan = planned(&self.path).await?;
+        let (name, version) = (&plan.index.name, &plan.index.version);
         // A version may have any visible character.
-        let name = format!("{}-{}.hatchery", app.name, app.version.replace('/', "-"));
-        let output = self.output.unwrap_or_else(|| PathBuf::from(name));
-        let limits = Limits::default();
-        let plan = bundle::plan(app, &limits)?;
+        let file = format!("{name}-{}.hatchery", version.replace('/', "-"));
+        let output = self.output.unwrap_or_else(|| PathBuf::from(file));
 
         let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
@@ -62,7 +55,7 @@ impl Pack {
         // What goes out can be taken in: by the same reader, with the same limits.
         file.rewind().with_context(cannot)?;
         let check = tempfile::tempdir().context("can't make a temporary folder")?;
-        let unpacked = bundle::unpack(file.as_file(), check.path(), &limits)
+        let unpacked = bundle::unpack(file.as_file(), check.path(), &Limits::default())
             .context("the bundle would be refused where it is deployed")?;
         if unpacked.digest != plan.digest() {
             bail!("the bundle came out as {}, not {}", unpacked.digest, plan.digest());
@@ -70,11 +63,10 @@ impl Pack {
         file.as_file().set_permissions(Permissions::from_mode(0o644)).with_context(cannot)?;
         let bytes = file.as_file().metadata().with_context(cannot)?.len();
         file.persist(&output).with_context(cannot)?;
-        let (name, version, digest) = (&plan.index.name, &plan.index.version, unpacked.digest);
+        let (digest, file) = (unpacked.digest, output.display());
         writeln!(
             io::stdout(),
-            "packed app={name} version={version} digest={digest} bytes={bytes} file={}",
-            output.display()
+            "packed app={name} version={version} digest={digest} bytes={bytes} file={file}"
         )?;
         Ok(())
     }

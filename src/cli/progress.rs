@@ -36,6 +36,11 @@ impl Progress {
         self.bar.suspend(|| println!("{line}"));
     }
 
+    /// A line on standard error that stays.
+    pub(super) fn note(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
     /// It went well. Said on a terminal only.
     pub(super) fn done(self, what: &str) {
         self.bar.finish_and_clear();

@@ -2,10 +2,14 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
+use anyhow::Context as _;
 use futures::FutureExt as _;
 
 use super::{build, cgroup::Cgroup, home::Home, options::Listen};
-use crate::manifest::{self, App, Balance, DevWith, Overrides};
+use crate::{
+    manifest::{self, App, Balance, DevWith, Overrides},
+    sys::parent::die_with_parent,
+};
 
 /// Start apps and serve until Ctrl-C
 ///
@@ -24,6 +28,9 @@ pub(super) struct Run {
     home: Home,
     #[command(flatten)]
     cgroup: Cgroup,
+    /// Ends at once when this process, its parent, is gone
+    #[arg(long, hide = true, value_name = "PID")]
+    parent: Option<i32>,
 }
 
 const EXAMPLES: &str = "\
@@ -47,7 +54,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    fn overrides(self) -> Overrides {
+    pub(super) fn overrides(self) -> Overrides {
         let listen: Vec<(Option<String>, SocketAddr)> =
             self.listen.into_iter().map(|Listen { app, addr }| (app, addr)).collect();
         Overrides { workers: self.workers, listen, balance: self.balance, dev_with: DevWith::Follow }
@@ -56,6 +63,9 @@ impl Changes {
 
 impl Run {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
+        if let Some(parent) = self.parent {
+            die_with_parent(parent).context("cannot be bound to the parent process")?;
+        }
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let apps = load(&paths, &overrides).await?;
         let home = self.home.open()?.folder().to_owned();
@@ -64,7 +74,7 @@ impl Run {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        crate::master::run(crate::master::Options { apps, home, reload, cgroup }).await
+        crate::master::run(crate::master::Options { apps, home, reload, cgroup, wishes: None }).await
     }
 }
 

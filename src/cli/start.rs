@@ -14,6 +14,7 @@ use super::{cgroup::Cgroup, deploy, home::Home as HomeOption};
 use crate::{
     admin::Client,
     home::{Home, Lock, holder, lasting_holder},
+    log::{self, printable},
     master::{Lifetime, SERVING, Service, serve},
     sys::daemon,
 };
@@ -132,7 +133,7 @@ fn in_background(home: &Home, cgroup: &Cgroup) -> anyhow::Result<usize> {
     let before = log.metadata()?.len();
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hatchery: master");
-    command.args(level()).args(["start", "--background", "--home"]).arg(home.folder());
+    command.args(log::arguments()).args(["start", "--background", "--home"]).arg(home.folder());
     if let Some(folder) = cgroup.absolute()? {
         command.arg("--cgroup").arg(folder);
     }
@@ -148,21 +149,6 @@ fn in_background(home: &Home, cgroup: &Cgroup) -> anyhow::Result<usize> {
     }
     let status = master.wait().context("cannot wait for the master")?;
     bail!("the master ended ({status}): {}; its log is {}", last_words(&file, before), file.display())
-}
-
-/// What was said of the log on this command line.
-fn level() -> Vec<String> {
-    let mut kept = vec![];
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        if argument.starts_with("--log-") {
-            kept.push(argument.clone());
-            if !argument.contains('=') {
-                kept.extend(arguments.next());
-            }
-        }
-    }
-    kept
 }
 
 fn open_log(file: &Path) -> anyhow::Result<File> {
@@ -183,9 +169,9 @@ fn relay(master: &mut Child) -> anyhow::Result<Option<usize>> {
         match line.strip_prefix("failed ") {
             Some(failure) => {
                 failures += 1;
-                eprintln!("error: {failure}");
+                eprintln!("error: {}", printable(failure));
             }
-            None => println!("{line}"),
+            None => println!("{}", printable(&line)),
         }
     }
     Ok(None)

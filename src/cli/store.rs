@@ -6,6 +6,7 @@ use super::{follow::short, home::Home};
 use crate::{
     admin::{Bundle, Client, Prune, Pruned, Verified},
     ipc::store,
+    log::printable,
 };
 
 /// List, prune and verify the bundles that were deployed
@@ -66,7 +67,8 @@ impl Store {
                         [] => String::new(),
                         apps => format!("  deployed as {}", apps.join(", ")),
                     };
-                    println!("{}  {name} {version}  {size}  {signer}{serves}", short(&digest));
+                    let line = format!("{}  {name} {version}  {size}  {signer}{serves}", short(&digest));
+                    println!("{}", printable(&line));
                 }
             }
             Verb::Prune { keep, json, home } => {

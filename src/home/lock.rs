@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use super::Home;
 
 /// How long a master that is being killed may still have it.
-pub const LAST_MOMENTS: Duration = Duration::from_millis(500);
+const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// How often is looked meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -28,7 +28,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes it for this process. May wait for [`LAST_MOMENTS`].
+    /// Takes it for this process. May wait for half a second.
     ///
     /// # Errors
     /// Another master has it; its pid is named.

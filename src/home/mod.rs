@@ -21,6 +21,7 @@
 mod grant;
 mod lock;
 mod policy;
+mod read;
 mod record;
 mod settings;
 mod write;
@@ -34,10 +35,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use grant::{Grant, Grants, May, Needs};
-pub use lock::{LAST_MOMENTS, Lock, holder, lasting_holder};
-pub use policy::Policy;
-pub use record::{Deployed, Entry, MAX_HISTORY, Record};
-pub use settings::{KEEP, Settings};
+pub use lock::{Lock, holder, lasting_holder};
+pub use policy::{OutboundPolicy, Policy};
+pub use record::{Deployed, Entry, Record};
+pub use settings::Settings;
 pub use write::Prepared;
 
 use crate::sys::user;
@@ -111,12 +112,6 @@ impl Home {
     #[must_use]
     pub fn cache(&self) -> PathBuf {
         self.folder.join("cache")
-    }
-
-    /// Where bundles are.
-    #[must_use]
-    pub fn store(&self) -> PathBuf {
-        self.folder.join("store")
     }
 
     /// Where each app has a folder.

@@ -4,19 +4,19 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
-    io::Read as _,
+    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     ops::RangeInclusive,
+    path::Path,
     str::FromStr,
 };
 
 use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::Home;
+use super::{Home, read::read};
 use crate::manifest::{App, OutboundHost};
 
 /// The most bytes of the file.
@@ -40,6 +40,17 @@ struct Rules {
     listen: Option<Vec<Place>>,
     outbound_hosts: Option<Vec<OutboundHost>>,
     writable_folders: Option<bool>,
+    /// May an entry name loopback, a private network and the like? What it names then is granted.
+    outbound_private: Option<bool>,
+}
+
+/// What a broker must know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboundPolicy {
+    /// `None`: any.
+    pub hosts: Option<Vec<OutboundHost>>,
+    /// May addresses be named that names must not lead to?
+    pub private: bool,
 }
 
 /// `127.0.0.1`, `127.0.0.1:8080`, `[::1]:8000-8999`.
@@ -65,7 +76,11 @@ impl FromStr for Place {
                 let address = address.trim_start_matches('[').trim_end_matches(']');
                 let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
                 let port = |text: &str| text.parse().map_err(|_| wrong());
-                (address.parse().map_err(|_| wrong())?, port(first)?..=port(last)?)
+                let ports = port(first)?..=port(last)?;
+                if ports.is_empty() {
+                    return Err(format!("{text:?} has no port: its first one is after its last"));
+                }
+                (address.parse().map_err(|_| wrong())?, ports)
             }
         };
         Ok(Self { text: text.to_owned(), address, ports })
@@ -92,16 +107,27 @@ impl Policy {
     /// # Errors
     /// The file can't be read or isn't right: then nothing may be deployed.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = home.folder().join("policy.toml");
-        let shown = file.display();
-        let mut text = String::new();
-        match fs::File::open(&file) {
-            Ok(opened) => opened.take(MAX_POLICY).read_to_string(&mut text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => Err(error),
+        Self::load_in(home.folder())
+    }
+
+    /// The same, of a folder that may be no home yet.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_in(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("policy.toml");
+        let Some(text) = read(&file, MAX_POLICY)? else { return Ok(Self::default()) };
+        toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
+    }
+
+    /// Where requests of an app of this name may go, whatever its manifest says.
+    #[must_use]
+    pub fn outbound(&self, app: &str) -> OutboundPolicy {
+        let own = self.app.get(app);
+        OutboundPolicy {
+            hosts: self.rule(own, |rules| rules.outbound_hosts.as_ref()).cloned(),
+            private: *self.rule(own, |rules| rules.outbound_private.as_ref()).unwrap_or(&true),
         }
-        .with_context(|| format!("cannot read {shown}"))?;
-        toml::from_str(&text).with_context(|| format!("{shown} is not right"))
     }
 
     /// # Errors
@@ -128,11 +154,13 @@ impl Policy {
             beyond.push(format!("{} of memory (it allows {most})", ByteSize(app.limits.memory as u64)));
         }
         let hosts = self.rule(own, |rules| rules.outbound_hosts.as_ref());
+        let private = self.rule(own, |rules| rules.outbound_private.as_ref()) != Some(&false);
         let writable = self.rule(own, |rules| rules.writable_folders.as_ref());
         for (role, component) in app.components() {
             let capabilities = &component.capabilities;
             for wanted in &capabilities.allowed_outbound_hosts {
-                if hosts.is_some_and(|hosts| !hosts.iter().any(|host| host.covers(wanted))) {
+                let is_covered = hosts.is_none_or(|hosts| hosts.iter().any(|host| host.covers(wanted)));
+                if !is_covered || (!private && wanted.names_special()) {
                     beyond.push(format!("requests of the {role} to {wanted}"));
                 }
             }
@@ -164,6 +192,8 @@ fn list(words: impl Iterator<Item = impl fmt::Display>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::manifest;
 
@@ -174,6 +204,10 @@ mod tests {
         listen = ['127.0.0.1', '[::1]:8000-8999', '0.0.0.0:80']
         outbound-hosts = ['https://*.example.com']
         writable-folders = false
+
+        [app.public]
+        outbound-hosts = ['*://localhost:*', 'http://10.0.0.1', 'https://a.com']
+        outbound-private = false
 
         [app.big]
         workers = 64
@@ -194,59 +228,44 @@ mod tests {
     #[test]
     fn what_is_asked_for_as_a_table() {
         let policy: Policy = toml::from_str(POLICY).unwrap();
-        let local = "listen = '127.0.0.1:0'\nworkers = 1\n";
+        let worker = |listen, workers| format!("listen = '{listen}'\nworkers = {workers}\n");
+        let (any, little) = ("127.0.0.1:0", "memory = '1MiB'");
+        let with = |keys: &str| worker(any, 1) + keys;
         for (name, worker, limits, refused) in [
-            ("small", local.to_owned(), "memory = '128MiB'", None),
+            ("small", worker(any, 4), "memory = '128MiB'", None),
+            ("small", worker(any, 1), "memory = '129MiB'", Some("of memory (it allows 128.0 MiB)")),
+            ("small", worker(any, 5), little, Some("5 workers (it allows 4)")),
+            ("big", worker(any, 5), little, Some("to listen on 127.0.0.1:0 (it allows none)")),
+            ("small", worker("[::1]:8500", 1), little, None),
+            ("small", worker("[::1]:9000", 1), little, Some("to listen on [::1]:9000")),
+            ("small", worker("0.0.0.0:81", 1), little, Some("to listen on 0.0.0.0:81")),
+            ("small", with("allowed-outbound-hosts = ['https://api.example.com']"), little, None),
             (
                 "small",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("5 workers (it allows 4)"),
-            ),
-            (
-                "big",
-                local.replace("workers = 1", "workers = 5"),
-                "memory = '1MiB'",
-                Some("to listen on 127.0.0.1:0 (it allows none)"),
-            ),
-            ("small", local.to_owned(), "memory = '129MiB'", Some("of memory (it allows 128.0 MiB)")),
-            ("small", local.replace("127.0.0.1:0", "[::1]:8500"), "memory = '1MiB'", None),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "[::1]:9000"),
-                "memory = '1MiB'",
-                Some("to listen on [::1]:9000"),
-            ),
-            (
-                "small",
-                local.replace("127.0.0.1:0", "0.0.0.0:81"),
-                "memory = '1MiB'",
-                Some("to listen on 0.0.0.0:81"),
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['https://api.example.com']"),
-                "memory = '1MiB'",
-                None,
-            ),
-            (
-                "small",
-                format!("{local}allowed-outbound-hosts = ['http://api.example.com']"),
-                "memory = '1MiB'",
+                with("allowed-outbound-hosts = ['http://api.example.com']"),
+                little,
                 Some("requests of the worker to http://api.example.com"),
             ),
+            ("public", with("allowed-outbound-hosts = ['https://a.com']"), little, None),
+            (
+                "public",
+                with("allowed-outbound-hosts = ['http://localhost']"),
+                little,
+                Some("requests of the worker to http://localhost"),
+            ),
+            (
+                "public",
+                with("allowed-outbound-hosts = ['http://10.0.0.1']"),
+                little,
+                Some("requests of the worker to http://10.0.0.1"),
+            ),
             (
                 "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d', writable = true }}]"),
-                "memory = '1MiB'",
+                with("folders = [{ source = 'data', destination = '/d', writable = true }]"),
+                little,
                 Some("the worker to write to the folder /d"),
             ),
-            (
-                "small",
-                format!("{local}folders = [{{ source = 'data', destination = '/d' }}]"),
-                "memory = '1MiB'",
-                None,
-            ),
+            ("small", with("folders = [{ source = 'data', destination = '/d' }]"), little, None),
         ] {
             let checked = policy.check(&app(name, &worker, limits)).map_err(|error| error.to_string());
             match (refused, checked) {
@@ -261,11 +280,27 @@ mod tests {
     }
 
     #[test]
+    fn outbound_as_a_table() {
+        let policy: Policy = toml::from_str(POLICY).unwrap();
+        for (app, hosts, private) in [
+            ("small", &["https://*.example.com"][..], true),
+            ("big", &["https://*.example.com"], true),
+            ("public", &["*://localhost:*", "http://10.0.0.1", "https://a.com"], false),
+        ] {
+            let hosts = Some(hosts.iter().map(|host| host.parse().unwrap()).collect());
+            assert_eq!(policy.outbound(app), OutboundPolicy { hosts, private }, "{app}");
+        }
+        assert_eq!(Policy::default().outbound("a"), OutboundPolicy { hosts: None, private: true });
+    }
+
+    #[test]
     fn files_as_a_table() {
         for (text, right) in [
             ("", true),
             ("[any]\nlisten = ['127.0.0.1:80-']", false),
             ("[any]\nlisten = ['localhost']", false),
+            ("[any]\nlisten = ['127.0.0.1:9000-8000']", false),
+            ("[any]\nlisten = ['127.0.0.1:9000-9000']", true),
             ("[any]\nwrokers = 1", false),
             ("[app.a]\nmemory = '1GiB'", true),
             ("workers = 1", false),

@@ -2,15 +2,15 @@
 //!
 //! The master reads all at its start and brings back what they say; it alone writes them.
 
-use std::{fs, io, io::Read as _, num::NonZeroU32, path::PathBuf};
+use std::{fs, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Home, Prepared, create, write};
+use super::{Home, Prepared, create, read::read, write};
 
 /// Entries of its history that an app keeps.
-pub const MAX_HISTORY: usize = 100;
+const MAX_HISTORY: usize = 100;
 
 /// The most bytes of a record that are read; far more than one has.
 const MAX_RECORD: u64 = 1 << 20;
@@ -25,7 +25,7 @@ pub struct Record {
     pub deployed: Option<Deployed>,
     /// The number of workers that the user asked for, in place of the manifest's.
     pub workers: Option<NonZeroU32>,
-    /// What was done, the oldest first, the last [`MAX_HISTORY`].
+    /// What was done, the oldest first, the last 100.
     pub history: Vec<Entry>,
 }
 
@@ -41,7 +41,8 @@ pub struct Deployed {
 /// One deploy, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When it ended, RFC 3339.
+    /// When it ended, RFC 3339. Of what went well, when its bundle was found to be right: the entry is written
+    /// beside the record before anything is compiled, so that a full disk is found in time.
     pub at: String,
     /// Who asked for it.
     pub uid: u32,
@@ -62,16 +63,7 @@ impl Record {
     /// The file can't be read, or isn't one of ours.
     pub fn load(home: &Home, app: &str) -> anyhow::Result<Self> {
         let file = file(home, app);
-        let mut text = String::new();
-        let opened = match fs::File::open(&file) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-        };
-        opened
-            .take(MAX_RECORD)
-            .read_to_string(&mut text)
-            .with_context(|| format!("cannot read {}", file.display()))?;
+        let Some(text) = read(&file, MAX_RECORD)? else { return Ok(Self::default()) };
         serde_json::from_str(&text).with_context(|| {
             format!("{} is damaged; mend or remove it, and deploy {app} again", file.display())
         })
@@ -96,8 +88,7 @@ impl Record {
     /// Adds to the history.
     pub fn note(&mut self, mut entry: Entry) {
         if let Some(failure) = &mut entry.failure {
-            let end = (0..=MAX_REASON.min(failure.len())).rev().find(|at| failure.is_char_boundary(*at));
-            failure.truncate(end.unwrap_or(0));
+            failure.truncate(failure.floor_char_boundary(MAX_REASON));
         }
         self.history.push(entry);
         let over = self.history.len().saturating_sub(MAX_HISTORY);

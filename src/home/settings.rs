@@ -1,15 +1,15 @@
 //! What the user decides for a whole home, in `settings.toml`. Read anew for each use: who edits it
 //! need not restart anything.
 
-use std::{fs, io, io::Read as _, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Home, grant::Grant};
+use super::{Home, grant::Grant, read::read};
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
-pub const KEEP: usize = 5;
+const KEEP: usize = 5;
 
 /// The most bytes of the file.
 const MAX_SETTINGS: u64 = 256 << 10;
@@ -47,20 +47,15 @@ impl Settings {
     /// The file can't be read or isn't right: then nothing may be deployed, as it may forbid it.
     pub fn load(home: &Home) -> anyhow::Result<Self> {
         let file = Self::file(home);
-        let shown = file.display();
-        let mut text = String::new();
-        match fs::File::open(&file) {
-            Ok(opened) => opened.take(MAX_SETTINGS).read_to_string(&mut text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-        .with_context(|| format!("cannot read {shown}"))?;
-        toml::from_str(&text).with_context(|| format!("{shown} is not right"))
+        let Some(text) = read(&file, MAX_SETTINGS)? else { return Ok(Self::default()) };
+        toml::from_str(&text).with_context(|| format!("{} is not right", file.display()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

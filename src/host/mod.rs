@@ -2,7 +2,7 @@
 //!
 //! A process makes one [`Engine`], loads its component into a [`Guest`], and runs it as one
 //! [`resident`] instance or as a fresh instance [`per_request`]. What guests send goes out through
-//! the [`Messenger`] that the process hands in.
+//! the [`Messenger`] that the process hands in, and requests to other hosts through [`Outgoing`].
 //!
 //! ```text
 //!   engine ── linker ── guest (pre-instantiated, exports found)
@@ -17,7 +17,9 @@ mod calls;
 mod clock;
 mod compile;
 mod convert;
+mod dial;
 mod engine;
+mod exchange;
 mod gate;
 mod guest;
 mod handle;
@@ -28,7 +30,9 @@ mod jobs;
 mod limits;
 mod linker;
 mod messenger;
+mod meter;
 mod outbound;
+mod outgoing;
 mod output;
 mod per_request;
 mod request_body;
@@ -40,6 +44,7 @@ mod wasi;
 pub use body::ResponseBody;
 pub use clock::Computing;
 pub use compile::{Native, compile};
+pub use dial::{Dial, Dialling};
 pub use engine::{Engine, Purpose, pool_reserve};
 pub use gate::Requests;
 pub use guest::{Guest, Wasi};
@@ -47,6 +52,7 @@ pub use handle::{Busy, Handle};
 pub use http::{Failure, IncomingRequest, Response};
 pub use jobs::{Job, Message, Reply};
 pub use messenger::{Answer, Messenger, Waiting};
+pub use outgoing::{Outgoing, OutgoingOptions};
 pub use output::Stream;
 pub use per_request::PerRequest;
 pub use request_body::{BodyFailure, BodyLimits, RequestBody, Upload};

@@ -1,32 +1,29 @@
-//! The host's part of outgoing `wasi:http`: only where the manifest allows.
+//! The host's part of outgoing `wasi:http`: what a guest wants to send, as `exchange` does it. Nothing is
+//! followed: a redirect is the guest's, and its next request is looked at as this one was.
 
-use http::Request;
-use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks, default_send_request};
+use std::sync::Arc;
 
-use crate::manifest::OutboundHost;
+use http::{Method, Request, Uri};
+use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
+
+use super::{
+    Outgoing,
+    exchange::{Exchange, Io, Timeouts, exchange},
+};
+use crate::cluster::{MAX_HOST, Origin, Scheme};
 
 /// The most bytes that are copied out of a guest for one chunk of a body.
 const BODY_CHUNK: usize = 64 * 1024;
 
-/// What a guest may reach.
-pub(super) struct Outbound {
-    allowed: std::sync::Arc<[OutboundHost]>,
-}
+/// One guest's way out.
+pub(super) struct Outbound(Arc<Outgoing>);
 
 impl Outbound {
-    pub(super) fn new(allowed: &[OutboundHost]) -> Self {
-        Self { allowed: allowed.into() }
-    }
-
-    fn allows(&self, uri: &http::Uri) -> bool {
-        let Some(scheme) = uri.scheme_str() else { return false };
-        let Some(host) = uri.host() else { return false };
-        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        self.allowed.iter().any(|allowed| allowed.allows(scheme, host, port))
+    pub(super) fn new(outgoing: &Arc<Outgoing>) -> Self {
+        Self(Arc::clone(outgoing))
     }
 }
 
-type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(http::Response<WasiBody>, Io)>;
 
 impl WasiHttpHooks for Outbound {
@@ -36,16 +33,14 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _processed: Io,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        if !self.allows(request.uri()) {
-            tracing::warn!(
-                "request to {} denied: add it to `allowed-outbound-hosts` to allow it",
-                Origin(request.uri())
-            );
-            return Box::new(async { Err(Error::HttpRequestDenied) });
-        }
+        let outgoing = Arc::clone(&self.0);
         Box::new(async move {
-            let (response, io) = default_send_request(request, options).await?;
-            Ok((response.map(http_body_util::BodyExt::boxed_unsync), Box::new(io) as Io))
+            // What comes after a CONNECT would be no HTTP any more.
+            if request.method() == Method::CONNECT {
+                return Err(Error::HttpRequestMethodInvalid);
+            }
+            let to = origin(request.uri())?;
+            exchange(&outgoing, Exchange { to, request, timeouts: Timeouts::of(options) }).await
         })
     }
 
@@ -58,15 +53,55 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
-/// Scheme, host and port, without the path, which may hold secrets.
-struct Origin<'a>(&'a http::Uri);
+/// Where it goes. Who decides on it reads the host more strictly.
+fn origin(uri: &Uri) -> Result<Origin> {
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(Error::HttpProtocolError),
+    };
+    let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+    let host = authority.host();
+    // A user before an `@` is of no use, and hides the host from who reads it.
+    if authority.as_str().contains('@') || host.is_empty() || host.len() > MAX_HOST {
+        return Err(Error::HttpRequestUriInvalid);
+    }
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        // `host:` and `host:99999` have one that is none.
+        None if authority.as_str() != host => return Err(Error::HttpRequestUriInvalid),
+        None => scheme.port(),
+    };
+    Ok(Origin { scheme, host: host.to_owned(), port })
+}
 
-impl std::fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let host = self.0.authority().map_or("?", |authority| {
-            // Without user information.
-            authority.as_str().rsplit('@').next().unwrap_or("?")
-        });
-        write!(f, "{}://{host}", self.0.scheme_str().unwrap_or("?"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_as_a_table() {
+        for (uri, expected) in [
+            ("http://a.com", Some("http://a.com")),
+            ("http://a.com/path?secret", Some("http://a.com")),
+            ("HTTPS://A.com", Some("https://A.com")),
+            ("http://a.com:443/", Some("http://a.com:443")),
+            ("http://[::1]:8080/", Some("http://[::1]:8080")),
+            ("https://[::1]/", Some("https://[::1]")),
+            ("https://a.com./", Some("https://a.com.")),
+            ("http://user@a.com/", None),
+            ("http://user:password@a.com/", None),
+            ("http://127.0.0.1:80@a.com/", None),
+            ("http://a.com:/", None),
+            ("http://a.com:99999/", None),
+            ("http://a.com:0/", Some("http://a.com:0")),
+            ("ftp://a.com/", None),
+            ("/path", None),
+        ] {
+            let found = uri.parse::<Uri>().ok().and_then(|uri| origin(&uri).ok());
+            assert_eq!(found.map(|origin| origin.to_string()).as_deref(), expected, "{uri}");
+        }
+        let long: Uri = format!("http://{}/", "a".repeat(MAX_HOST + 1)).parse().unwrap();
+        assert!(origin(&long).is_err());
     }
 }

@@ -141,6 +141,13 @@ impl ClientBody {
     }
 }
 
+impl Drop for ClientBody {
+    /// A guest that has dropped it waits for something else.
+    fn drop(&mut self) {
+        self.waiting.store(false, Relaxed);
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
@@ -164,5 +171,57 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Client(body) => body.body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::poll_fn};
+
+    use http::{Request, Response};
+    use http_body_util::Empty;
+    use hyper::{server::conn::http1, service::service_fn};
+    use hyper_util::rt::TokioIo;
+    use tokio::{
+        io::{AsyncWriteExt as _, duplex},
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    /// A body of which three of ten bytes have come.
+    async fn begun() -> Incoming {
+        let (mut client, server) = duplex(1024);
+        client.write_all(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
+        let (to, mut bodies) = mpsc::unbounded_channel();
+        let service = service_fn(move |request: Request<Incoming>| {
+            to.send(request.into_body()).unwrap();
+            std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>()
+        });
+        tokio::spawn(async move {
+            // Kept: the client has not gone.
+            let _client = client;
+            http1::Builder::new().serve_connection(TokioIo::new(server), service).await
+        });
+        bodies.recv().await.unwrap()
+    }
+
+    /// Is it ready?
+    async fn polled(body: &mut RequestBody) -> bool {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx).is_ready())).await
+    }
+
+    #[tokio::test]
+    async fn it_is_awaited_while_the_guest_waits_for_it() {
+        let limits = BodyLimits { size: None, timeout: Duration::from_secs(60) };
+        let (mut body, upload) = RequestBody::of_client(begun().await, limits);
+        assert!(!upload.is_awaited(), "nobody has read yet");
+        let first = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert_eq!(first.unwrap().unwrap().into_data().unwrap(), "abc");
+        assert!(!upload.is_awaited());
+        assert!(!polled(&mut body).await);
+        assert!(upload.is_awaited());
+        drop(body);
+        assert!(!upload.is_awaited(), "the guest has dropped it, and waits for something else");
     }
 }

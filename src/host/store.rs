@@ -6,7 +6,7 @@ use wasmtime::{Store, UpdateDeadline, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::{Engine, Messenger, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
+use super::{Engine, Messenger, Outgoing, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
 use crate::manifest::{Capabilities, MAX_HANDLES};
 
 /// What every instance of a guest gets.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub cpu_limit: Duration,
     /// Its way out to the cluster.
     pub messenger: Arc<dyn Messenger>,
+    /// Its way to other hosts.
+    pub outgoing: Arc<Outgoing>,
 }
 
 /// A store's data.
@@ -57,7 +59,7 @@ pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow:
         wasi: wasi::context(&settings.capabilities)?,
         http: WasiHttpCtx::new(),
         table,
-        outbound: Outbound::new(&settings.capabilities.allowed_outbound_hosts),
+        outbound: Outbound::new(&settings.outgoing),
         limiter: Limiter::new(settings.memory),
         messenger: settings.messenger.clone(),
     };

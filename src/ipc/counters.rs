@@ -8,7 +8,7 @@
 //! The child writes, without a system call, a lock or an allocation: this is on every request's way.
 //! Only its loop's thread writes, so that a load and a store do. The master reads; what it reads is
 //! hostile, any number may be there, and numbers that belong together may not fit together: sums
-//! saturate. `worker::service` and `child::cluster` count, `master::app` reads.
+//! saturate. `worker::service` and `child::cluster` count, `master::children` reads.
 
 mod histogram;
 
@@ -20,8 +20,9 @@ use std::{
     time::Instant,
 };
 
-pub use self::histogram::{BUCKETS, Histogram};
-use crate::sys::shared::{self, WORD, Words};
+use self::histogram::BUCKETS;
+pub use self::histogram::Histogram;
+use crate::sys::shared::Words;
 
 /// Classes of responses: 1xx to 5xx.
 pub const CLASSES: usize = 5;
@@ -41,9 +42,8 @@ const COUNT: NonZeroUsize = NonZeroUsize::new(LATENCY + BUCKETS).expect("it is n
 /// # Errors
 /// The system's own.
 pub fn create() -> io::Result<(Reader, OwnedFd)> {
-    let length = COUNT.checked_mul(WORD).ok_or_else(|| io::Error::other("too many counters"))?;
-    let fd = shared::create(c"counters", length)?;
-    Ok((Reader { memory: Words::map(&fd, COUNT)? }, fd))
+    let (memory, fd) = Words::create(c"counters", COUNT)?;
+    Ok((Reader { memory }, fd))
 }
 
 /// The child's side.

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blackbox::Request;
 use crate::{
-    cluster::{Action, AskError, AskTarget, Pid, Process, Sender, Target},
+    cluster::{Action, AskError, AskTarget, Denials, Pid, Process, Sender, Target},
     manifest::{App, RunOn},
 };
 
@@ -65,6 +65,9 @@ pub struct Boot {
     /// This process fills a place in a cluster that was ready before: its agent does not run
     /// `immediate` schedules again.
     pub replacement: bool,
+    /// Who is trusted to say whose a certificate is, each in DER; the usual authorities where there are
+    /// none.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// From the master to a child.
@@ -128,27 +131,35 @@ pub enum ToChild {
     },
     /// Drain: take nothing new, finish what was accepted, call `lifecycle.stop`, exit 0. May come
     /// again, when there is less time than was thought.
-    Stop {
-        /// SIGKILL comes after that.
-        within: Duration,
-        /// What becomes of connections on which nothing goes on.
-        idle: Idle,
-    },
+    Stop(Stop),
     /// To the agent: a newer generation keeps the time from now on; begin no scheduled run. It still
     /// serves its own generation's workers until [`ToChild::Stop`].
     Superseded,
     /// To a worker: ask its own guest for this path, as a client would, and say
     /// [`ToMaster::Checked`].
-    Check {
-        /// To be given back.
-        check: CheckId,
-        /// Of a GET; checked, as the manifest has it.
-        path: String,
-        /// From the request to the end of its response.
-        timeout: Duration,
-    },
+    Check(Check),
     /// To a worker: its generation serves. One that accepts for itself may begin. Once.
     Serve,
+}
+
+/// How a process is to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// SIGKILL comes after that.
+    pub within: Duration,
+    /// What becomes of connections on which nothing goes on.
+    pub idle: Idle,
+}
+
+/// What a worker is to ask its guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// To be given back.
+    pub check: CheckId,
+    /// Of a GET; checked, as the manifest has it.
+    pub path: String,
+    /// From the request to the end of its response.
+    pub timeout: Duration,
 }
 
 /// What a worker that stops does with connections on which nothing goes on.
@@ -264,4 +275,7 @@ pub enum ToMaster {
         /// The response's status, or why there was none.
         result: Result<u16, String>,
     },
+    /// Requests that a process without a broker denied its guest, since the last time; at most once a
+    /// second.
+    Denied(Denials),
 }

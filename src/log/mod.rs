@@ -67,6 +67,8 @@ pub fn init(format: Format, level: LevelFilter) {
         .with_target("hatchery", level)
         .with_target("guest", level)
         .with_target("schedule", level)
+        // It warns of whatever another host does to a guest's request, which the guest hears itself.
+        .with_target("wasmtime_wasi_http", level.min(LevelFilter::ERROR))
         .with_default(level.min(LevelFilter::WARN));
     let registry = tracing_subscriber::registry().with(targets);
     match format {
@@ -116,5 +118,12 @@ pub fn name(app: &str, role: Role, slot: u32) {
     if NAME.set(part).is_ok() {
         // The one span that JSON lines show, for as long as the process lives.
         std::mem::forget(tracing::error_span!("process", app, %role, slot).entered());
+    }
+}
+
+/// From now on, this process's lines are of this app's broker.
+pub fn name_broker(app: &str) {
+    if NAME.set(format!("{app} broker")).is_ok() {
+        std::mem::forget(tracing::error_span!("process", app, role = "broker").entered());
     }
 }

@@ -22,8 +22,9 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
 }
 
 fn is_hostile(c: char) -> bool {
+    let marks = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}');
     let turns = matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c != '\t' && c.is_control())
+    marks || turns || (c != '\t' && c.is_control())
 }
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod tests {
             ("a\x1b[31mred\rb", "a\\u{1b}[31mred\\rb"),
             ("x\u{202e}y\u{85}z", "x\\u{202e}y\\u{85}z"),
             ("one\n2026-01-01 INFO master ready\n", "one\n    2026-01-01 INFO master ready"),
+            ("a\u{200f}b\u{61c}", "a\\u{200f}b\\u{61c}"),
             ("nul\0", "nul\\u{0}"),
         ];
         for (text, expected) in cases {

@@ -7,10 +7,13 @@ use std::{
 };
 
 /// The most bytes of the log; it is cut a little later.
-pub const MAX_LOG: u64 = 16 << 20;
+const MAX_LOG: u64 = 16 << 20;
 
 /// Former ones that are kept, as `hatchery.log.1` (the newest) and so on.
-pub const KEPT: usize = 4;
+const KEPT: usize = 4;
+
+/// The number of the one that is being made.
+const COPY: usize = 0;
 
 /// Looks, and cuts. Failures are logged, no more.
 pub(crate) async fn when_large(log: PathBuf) {
@@ -24,14 +27,19 @@ fn cut(log: &Path, most: u64) -> io::Result<()> {
     if fs::metadata(log)?.len() < most {
         return Ok(());
     }
-    for number in (1..KEPT).rev() {
+    // First what can fail: a full disk must not cost the former ones, time after time.
+    let copy = former(log, COPY);
+    if let Err(error) = fs::copy(log, &copy) {
+        let _ = fs::remove_file(&copy);
+        return Err(error);
+    }
+    for number in (COPY..KEPT).rev() {
         let (from, to) = (former(log, number), former(log, number + 1));
         match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    fs::copy(log, former(log, 1))?;
     // Everybody appends: after this, from the beginning.
     fs::OpenOptions::new().write(true).open(log)?.set_len(0)
 }
@@ -63,5 +71,29 @@ mod tests {
         assert_eq!(fs::read_to_string(&log).unwrap(), "short");
         assert_eq!(fs::read_to_string(former(&log, 1)).unwrap(), format!("{:010}", KEPT + 2));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT + 1);
+    }
+
+    #[test]
+    fn a_copy_that_fails_costs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for number in 1..=KEPT {
+            fs::write(former(&log, number), number.to_string()).unwrap();
+        }
+        // As on a full disk.
+        for _ in 0..KEPT {
+            fs::write(&log, "0123456789").unwrap();
+            std::os::unix::fs::symlink("/dev/full", former(&log, COPY)).unwrap();
+            assert_eq!(cut(&log, 10).unwrap_err().kind(), io::ErrorKind::StorageFull);
+            for number in 1..=KEPT {
+                assert_eq!(fs::read_to_string(former(&log, number)).unwrap(), number.to_string());
+            }
+            assert_eq!(fs::read_to_string(&log).unwrap(), "0123456789");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), KEPT + 1, "half a copy is left");
+        }
+        // And when there is room again.
+        cut(&log, 10).unwrap();
+        assert_eq!(fs::read_to_string(former(&log, 1)).unwrap(), "0123456789");
+        assert_eq!(fs::read_to_string(former(&log, KEPT)).unwrap(), (KEPT - 1).to_string());
     }
 }

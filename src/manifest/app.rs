@@ -40,6 +40,8 @@ pub struct App {
     pub dev_with: Vec<PathBuf>,
     /// How a new version proves itself.
     pub deploy: Deploy,
+    /// What `hatchery test` runs (`[test] command`).
+    pub test: Option<Test>,
 }
 
 impl App {
@@ -48,6 +50,19 @@ impl App {
         let agent = self.agent.as_ref().map(|agent| (Role::Agent, &agent.component));
         let worker = self.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
         agent.into_iter().chain(worker)
+    }
+
+    /// Is its component in this role granted any host to send requests to?
+    #[must_use]
+    pub fn is_granted_hosts(&self, role: Role) -> bool {
+        !self.outbound_hosts(role).is_empty()
+    }
+
+    /// The hosts that its component in this role is granted.
+    #[must_use]
+    pub fn outbound_hosts(&self, role: Role) -> &[OutboundHost] {
+        let component = self.components().find(|(its, _)| *its == role).map(|(_, component)| component);
+        component.map_or(&[], |component| &component.capabilities.allowed_outbound_hosts)
     }
 
     /// What a process of this role may take of private memory, in bytes, on a machine that has so many:
@@ -146,6 +161,22 @@ pub struct Build {
     pub command: Vec<String>,
     /// The file that the command leaves, absolute; it may be outside the app's folder.
     pub output: PathBuf,
+    /// Programs that it needs beside its first word. Looked for before it is run.
+    pub tools: Vec<String>,
+    /// The folder with the one world of what it leaves, absolute; for a core module that does not say its own.
+    pub wit: Option<PathBuf>,
+    /// Sources that the guest can read itself, for `hatchery dev`.
+    pub live: Option<Live>,
+}
+
+/// `live` and `live-command` of a `build` table: what `hatchery dev` hands to the guest in place of a build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// Files from the app's folder on. Never empty. The last part may begin with a `*`, which stands for any
+    /// file there with that end.
+    pub files: Vec<String>,
+    /// Split as [`Build::command`]: prints what is handed over. Without it, that is the files.
+    pub command: Option<Vec<String>>,
 }
 
 /// What a guest may reach. Nothing by default.
@@ -239,6 +270,18 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// For a client to take some more of what is written to it. Default 60 s.
     pub write_timeout: Duration,
+    /// The most connections to other hosts that one process has at once. Default 256.
+    pub outbound_connections: usize,
+    /// The most bytes of one request to another host and its response, bodies of both together. Default
+    /// 1 GiB.
+    pub outbound_size: u64,
+}
+
+/// The `[test]` table. The command runs in the app's folder, against the running app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Test {
+    /// As [`Build::command`].
+    pub command: Vec<String>,
 }
 
 /// The `[deploy]` table. Nothing by default.
@@ -295,6 +338,7 @@ mod tests {
             limits: Limits { memory: 256 << 20, process_memory, ..Limits::default() },
             dev_with: vec![],
             deploy: Deploy::default(),
+            test: None,
         }
     }
 

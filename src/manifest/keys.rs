@@ -16,13 +16,14 @@ pub(super) enum Table {
     Limits,
     Dev,
     Deploy,
+    Test,
 }
 
 /// How far a key may be from the known one that it is taken for, as a share of its length.
 const MAX_DISTANCE_SHARE: usize = 3;
 
 impl Table {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Top,
         Self::Worker,
         Self::Agent,
@@ -32,6 +33,7 @@ impl Table {
         Self::Limits,
         Self::Dev,
         Self::Deploy,
+        Self::Test,
         // Last: its `memory` is seldom what somebody meant elsewhere.
         Self::Recycle,
     ];
@@ -49,12 +51,15 @@ impl Table {
             Self::Limits => "in `[limits]`",
             Self::Dev => "in `[dev]`",
             Self::Deploy => "in `[deploy]`",
+            Self::Test => "in `[test]`",
         }
     }
 
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Top => &["name", "version", "worker", "agent", "schedule", "limits", "dev", "deploy"],
+            Self::Top => {
+                &["name", "version", "worker", "agent", "schedule", "limits", "dev", "deploy", "test"]
+            }
             Self::Worker => &[
                 "component",
                 "listen",
@@ -72,7 +77,7 @@ impl Table {
             ],
             Self::Recycle => &["requests", "age", "memory", "handles"],
             Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
-            Self::Build => &["command", "output"],
+            Self::Build => &["command", "output", "tools", "wit", "live", "live-command"],
             Self::Folder => &["source", "destination", "writable"],
             Self::Schedule => &[
                 "name",
@@ -102,11 +107,14 @@ impl Table {
                 "header-timeout",
                 "body-timeout",
                 "write-timeout",
+                "outbound-connections",
+                "outbound-size",
             ],
             Self::Dev => &["with"],
             Self::Deploy => {
                 &["health", "health-status", "health-timeout", "health-successes", "health-within"]
             }
+            Self::Test => &["command"],
         }
     }
 
@@ -162,7 +170,11 @@ mod tests {
             (Table::Top, "listen", "`listen` belongs in `[worker]`"),
             (Table::Agent, "concurrency", "`concurrency` belongs in `[worker]`"),
             (Table::Worker, "memory", "`memory` belongs in `[limits]`"),
-            (Table::Build, "port", "the keys in a `build` table are `command` and `output`"),
+            (
+                Table::Build,
+                "port",
+                "the keys in a `build` table are `command`, `output`, `tools`, `wit`, `live` and `live-command`",
+            ),
             (Table::Dev, "", "the keys in `[dev]` are `with`"),
             (Table::Deploy, "health_timeout", "did you mean `health-timeout`?"),
             (Table::Worker, "health", "`health` belongs in `[deploy]`"),

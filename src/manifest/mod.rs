@@ -11,6 +11,7 @@
 
 mod app;
 mod check;
+mod destination;
 mod document;
 mod error;
 mod keys;
@@ -22,16 +23,19 @@ mod path;
 mod quantity;
 mod read;
 mod schedule;
+mod special;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
-    MAX_HANDLES, PROCESS_HEADROOM, Recycle, Worker,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
+    MAX_HANDLES, PROCESS_HEADROOM, Recycle, Test, Worker,
 };
 pub use check::{
     BODY_SIZE, BODY_TIMEOUT, CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE,
-    HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, PROCESS_MEMORY, QUEUE_SIZE, QUEUED_REQUESTS, REQUEST_TIMEOUT,
-    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT, is_app_name,
+    HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, OUTBOUND_CONNECTIONS, OUTBOUND_SIZE, PROCESS_MEMORY, QUEUE_SIZE,
+    QUEUED_REQUESTS, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT,
+    is_app_name,
 };
+pub use destination::Destination;
 pub use error::{ManifestError, ManifestErrors};
 pub use load::{FILE_NAME, load};
 pub use load_all::{MAX_APPS, clash, load_all};
@@ -41,3 +45,4 @@ pub use quantity::Bounds;
 pub(crate) use quantity::show_size;
 pub use read::MAX_MANIFEST_BYTES;
 pub use schedule::{MIN_INTERVAL, Overlap, RunOn, Schedule, Trigger};
+pub use special::Special;

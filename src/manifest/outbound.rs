@@ -1,8 +1,8 @@
 //! An entry of `allowed-outbound-hosts`: where a guest may send requests.
 //!
-//! `check` parses them; `host` asks [`OutboundHost::allows`] before each connection, with what the guest
+//! `check` parses them; the `broker` asks [`OutboundHost::allows`] before each connection, with what the guest
 //! gave. Both sides are hostile: an entry must not mean more than it says, and a request must not pass
-//! by an odd spelling. Names are compared as names: what a name resolves to is not looked at here.
+//! by an odd spelling. Names are compared as names: what a name resolves to is for the `broker` to look at.
 
 use std::{
     fmt,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+
+use super::{destination::LOCALHOST, special::Special};
 
 /// The longest host name (RFC 1035).
 const MAX_NAME: usize = 253;
@@ -103,6 +105,16 @@ impl OutboundHost {
             (mine, others) => mine == others,
         };
         scheme_fits && port_fits && self.host.covers(&other.host)
+    }
+
+    /// Does it name an address of a kind that names must not lead to? Then that one is granted.
+    #[must_use]
+    pub fn names_special(&self) -> bool {
+        match &self.host {
+            Host::Name(name) => name == LOCALHOST,
+            Host::Below(_) => false,
+            Host::Address(address) => Special::of(*address).is_some(),
+        }
     }
 
     /// May a request go there? `host` is a name or an address, IPv6 with or without brackets.
@@ -202,7 +214,7 @@ fn parse_host(text: &str) -> Result<Host, InvalidOutboundHost> {
     }
 }
 
-fn parse_address(text: &str) -> Option<IpAddr> {
+pub(super) fn parse_address(text: &str) -> Option<IpAddr> {
     let address = if let Some(inner) = text.strip_prefix('[') {
         inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into()
     } else {
@@ -214,7 +226,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 }
 
 /// In lower case, without a dot at the end.
-fn parse_name(text: &str) -> Result<String, InvalidOutboundHost> {
+pub(super) fn parse_name(text: &str) -> Result<String, InvalidOutboundHost> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let fits = |label: &str| {
         let bytes = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');

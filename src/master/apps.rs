@@ -167,8 +167,18 @@ impl Apps {
         while gone.changed().await.is_ok() {}
     }
 
+    /// Their names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.lines().keys().cloned().collect()
+    }
+
     /// How they are, by name, without those that do not say in time.
     pub(super) async fn status(&self) -> Vec<AppStatus> {
+        measured(self.unmeasured().await).await
+    }
+
+    /// The same, without what their processes take of the machine: nothing of `/proc` is read.
+    pub(super) async fn unmeasured(&self) -> Vec<AppStatus> {
         let asking: Vec<_> = self
             .lines()
             .values()
@@ -181,7 +191,7 @@ impl Apps {
                 }
             })
             .collect();
-        measured(join_all(asking).await.into_iter().flatten().collect()).await
+        join_all(asking).await.into_iter().flatten().collect()
     }
 }
 

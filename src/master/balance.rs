@@ -316,9 +316,9 @@ impl Balance {
         for worker in &mut self.workers {
             worker.busy_until = worker.busy_until.filter(|until| *until > now);
         }
+        // Nothing waits only because all are busy. Offers change nothing about that.
+        let all_busy = self.workers.iter().all(|worker| !worker.is_well() || worker.busy_until.is_some());
         while let Some(id) = self.waiting.front().copied() {
-            // Nothing waits only because all are busy.
-            let all_busy = self.workers.iter().all(|worker| !worker.is_well() || worker.busy_until.is_some());
             let side = self.share.and_then(|share| self.side(share, id, all_busy));
             let Some(at) = self.choose(side, all_busy) else { return };
             self.waiting.pop_front();

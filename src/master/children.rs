@@ -29,9 +29,7 @@ use tokio::{
 use self::manners::Manners;
 use super::{
     crash::Who,
-    exit, groups,
-    groups::Capped,
-    heartbeat,
+    exit, groups, heartbeat,
     native::Native,
     os_pid::OsPid,
     reason::{MAX_REASON, broke, cut},
@@ -44,12 +42,14 @@ use crate::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
         counters::{self, Snapshot},
+        denials,
         link::{self, LinkError, Reader, SendError, Sender},
         message::{Boot, MAX_TRAP, ToChild, ToMaster},
     },
     sys::{
         inherit::{
-            BLACKBOX_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LISTENER_FD,
+            BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
+            LISTENER_FD,
         },
         spawn::{Spawn, spawn},
     },
@@ -110,7 +110,8 @@ impl Events {
         self.share.spend(FRAME + data);
     }
 
-    async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
+    /// Waits until there is room.
+    pub(crate) async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
         self.to.send(event).await
     }
 }
@@ -125,6 +126,8 @@ pub(crate) struct Launch {
     pub(crate) handoff: Option<OwnedFd>,
     /// The listener, where it accepts for itself.
     pub(crate) listener: Option<OwnedFd>,
+    /// Its end of its socket to the broker.
+    pub(crate) broker: Option<OwnedFd>,
 }
 
 /// A child that runs.
@@ -188,7 +191,7 @@ impl Child {
 
 /// Starts a child. From then on it speaks through `events`.
 pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
-    let Launch { boot, code, handoff, listener } = launch;
+    let Launch { boot, code, handoff, listener, broker } = launch;
     let (pid, limits) = (boot.process.pid, boot.app.limits);
     let code = code.map(|code| code.try_clone()).transpose()?;
     let (stream, theirs) = link::pair()?;
@@ -204,6 +207,7 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         (Some(their_heartbeat), HEARTBEAT_FD),
         (Some(their_blackbox), BLACKBOX_FD),
         (Some(their_counters), COUNTERS_FD),
+        (broker, BROKER_FD),
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
@@ -255,10 +259,12 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         writing.abort();
         beating.abort();
         let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        let out_of_memory = group.as_ref().and_then(Capped::out_of_memory).filter(|_| !end.killed);
-        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
         // Its folder goes before the app may end.
-        drop(group);
+        let out_of_memory = match group {
+            Some(group) => group.ended().await.filter(|_| !end.killed),
+            None => None,
+        };
+        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
         let reason = witness.exited(reason, in_order, end.killed);
         let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
     });
@@ -312,6 +318,7 @@ async fn read(
     events: Events,
     witness: Arc<Witness>,
 ) {
+    let mut denied = None;
     let hello = timeout(HELLO_TIMEOUT, reader.next()).await;
     let Ok(mut next) = hello else {
         let within = humantime::format_duration(HELLO_TIMEOUT);
@@ -326,6 +333,8 @@ async fn read(
             Ok(Some((frame, data))) => {
                 events.spend(data.len());
                 match manners.check(&frame, &data) {
+                    // A report that comes too soon is left out: it could be one of a flood.
+                    Ok(()) if matches!(frame, ToMaster::Denied(_)) && is_too_soon(&mut denied) => None,
                     Ok(()) => heard(frame, data, &witness),
                     Err(breach) => Some(Happening::Failed(broke(breach))),
                 }
@@ -345,6 +354,12 @@ async fn read(
         events.share.turn().await;
         next = reader.next().await;
     }
+}
+
+/// Was the last one just now?
+fn is_too_soon(last: &mut Option<Instant>) -> bool {
+    let before = last.replace(Instant::now());
+    before.is_some_and(|before| before.elapsed() < denials::EVERY / 2)
 }
 
 /// Why nothing more is read.

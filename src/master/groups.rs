@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::{
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -34,6 +34,9 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a child waits for its group.
 const PUT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a child's end waits for its group's.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The tree that is open.
 static TREE: Mutex<Weak<Tree>> = Mutex::new(Weak::new());
@@ -87,42 +90,70 @@ fn open_delegated(folder: &Path) -> Option<Tree> {
     }
 }
 
-/// A child in its group.
-pub(super) struct Capped {
+/// A child with a group of its own.
+pub(super) enum Capped {
+    /// It is in it.
+    In(Place),
+    /// It goes on without, since it is being put in for too long. It may still get in.
+    Late(JoinHandle<io::Result<Place>>),
+}
+
+/// A child's place.
+pub(super) struct Place {
     group: Group,
     bytes: u64,
 }
 
 impl Capped {
-    /// Why the kernel killed it, if it did so for its memory.
-    pub(super) fn out_of_memory(&self) -> Option<String> {
+    /// Once the child is gone: removes its group, and says why the kernel killed it, if it did so for its
+    /// memory. What takes too long is left to its thread, and to the tree's last sweep.
+    pub(super) async fn ended(self) -> Option<String> {
+        let ended = async {
+            let place = match self {
+                Self::In(place) => place,
+                Self::Late(putting) => putting.await.ok()?.ok()?,
+            };
+            spawn_blocking(move || place.out_of_memory()).await.ok()?
+        };
+        timeout(END_TIMEOUT, ended).await.ok()?
+    }
+}
+
+impl Place {
+    fn out_of_memory(self) -> Option<String> {
         let limit = show_size(self.bytes);
         (self.group.oom_kills() > 0).then(|| format!("out of memory: more than {limit} (`process-memory`)"))
     }
 }
 
-/// Makes a child's group and puts it in, where there is a tree. To be waited for before the child is
-/// reaped, since until then its pid is nobody else's, and before its first frame. A group that could not
-/// be made is told in the log: the child has its own cap too.
+/// Makes a child's group and puts it in, where there is a tree. To be waited for before the child gets its
+/// first frame, and before it is reaped, since until then its pid is nobody else's. That does not hold for
+/// one that is [`Capped::Late`]: where it ends meanwhile, and the system gives its pid to another process
+/// at once, that one is put in. A group that could not be made is told in the log: the child has its own
+/// cap too.
 ///
 /// On a thread of its own, since the kernel takes 10 to 80 ms to move a process, and now and then more.
 pub(super) fn put(boot: &Boot, os_pid: OsPid) -> impl Future<Output = Option<Capped>> + Send + use<> {
     let tree = TREE.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
     let (app, pid) = (boot.app.name.clone(), boot.process.pid);
     let name = format!("{app}-{}-{pid}", boot.process.role);
-    let bytes = boot.app.process_memory(boot.process.role, machine_memory());
+    let tree = tree.map(|tree| (tree, boot.app.process_memory(boot.process.role, machine_memory())));
     async move {
-        let (tree, os_pid) = (tree?, os_pid.get()?);
-        let putting = spawn_blocking(move || {
+        let ((tree, bytes), os_pid) = (tree?, os_pid.get()?);
+        let mut putting = spawn_blocking(move || {
             let group = tree.group(&name, bytes)?;
             group.add(os_pid)?;
-            io::Result::Ok(Capped { group, bytes })
+            io::Result::Ok(Place { group, bytes })
         });
-        let failure = match timeout(PUT_TIMEOUT, putting).await {
-            Ok(Ok(Ok(capped))) => return Some(capped),
+        let failure = match timeout(PUT_TIMEOUT, &mut putting).await {
+            Ok(Ok(Ok(place))) => return Some(Capped::In(place)),
             Ok(Ok(Err(error))) => error.to_string(),
             Ok(Err(broken)) => broken.to_string(),
-            Err(_) => format!("it took more than {}", humantime::format_duration(PUT_TIMEOUT)),
+            Err(_) => {
+                let limit = humantime::format_duration(PUT_TIMEOUT);
+                tracing::warn!(app, %pid, "does not wait for its cgroup: it takes more than {limit}");
+                return Some(Capped::Late(putting));
+            }
         };
         tracing::warn!(app, %pid, "goes on without a cgroup of its own: {failure}");
         None

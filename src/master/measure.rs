@@ -3,22 +3,26 @@
 
 use tokio::task::spawn_blocking;
 
-use super::status::AppStatus;
+use super::status::{AppStatus, ProcessStatus};
 use crate::sys::usage;
 
 /// Fills in memory and CPU time. One small read for each process, on a thread of its own: with hundreds of
-/// processes that takes milliseconds.
+/// processes that takes milliseconds. Where that breaks, the apps are shown without.
 pub(super) async fn measured(mut apps: Vec<AppStatus>) -> Vec<AppStatus> {
-    let reading = spawn_blocking(move || {
-        for process in apps.iter_mut().flat_map(AppStatus::processes_mut) {
-            let usage = usage::of(process.os_pid).ok();
-            process.memory_bytes = usage.map(|usage| usage.memory);
-            process.cpu_seconds = usage.map(|usage| usage.cpu.as_secs_f64());
-        }
-        apps
-    });
-    reading.await.unwrap_or_else(|error| {
+    let os_pids: Vec<u32> = processes(&mut apps).map(|process| process.os_pid).collect();
+    let reading = spawn_blocking(move || os_pids.into_iter().map(usage::of).collect::<Vec<_>>());
+    let usages = reading.await.unwrap_or_else(|error| {
         tracing::error!(%error, "measuring the processes broke");
         vec![]
-    })
+    });
+    for (process, usage) in processes(&mut apps).zip(usages) {
+        let usage = usage.ok();
+        process.memory_bytes = usage.map(|usage| usage.memory);
+        process.cpu_seconds = usage.map(|usage| usage.cpu.as_secs_f64());
+    }
+    apps
+}
+
+fn processes(apps: &mut [AppStatus]) -> impl Iterator<Item = &mut ProcessStatus> {
+    apps.iter_mut().flat_map(AppStatus::processes_mut)
 }

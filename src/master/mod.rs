@@ -1,20 +1,30 @@
 //! The master: spawns, watches, routes and listens. It runs no guest code and does not die.
 //!
 //! ```text
-//!   run -> release -> compile (a child per component)
-//!     \--> reload (SIGHUP): the next release
-//!     \--> app, one for each, with one of these per generation:
+//!   run (foreground) --> reload (SIGHUP, `hatchery dev`): the next release
+//!     |
+//!   serve (service) --> admin (its socket) --> deploy: jobs, and what is restored; on file in `home`
+//!     |                                          |--> store: asks storekeepers (a child per request)
+//!     |                                          v
+//!     |----------------------------------> release -> compile (a child per component)
+//!     v
+//!   apps -> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
 //!                             router (who gets what)      pure
-//!                             children (links, exits)
+//!                             children (links, exits), broker (its own)
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
+//!
+//! All of it is one thread's. `sys::spawn` has another, which starts the children; what reads or writes
+//! files goes to the runtime's own.
 mod admin;
 mod app;
 mod apps;
 mod arguments;
+mod authorities;
 mod balance;
 mod bind;
+mod broker;
 mod children;
 mod compile;
 mod crash;
@@ -24,6 +34,7 @@ mod front;
 mod groups;
 mod handoff;
 mod heartbeat;
+mod ledger;
 mod listeners;
 mod manager;
 mod measure;
@@ -46,7 +57,7 @@ mod turns;
 mod witness;
 
 pub use compile::{Compiled, compile};
-pub use reload::Load;
+pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
-pub use status::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};
+pub use status::{AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, SlotStatus, Traffic};

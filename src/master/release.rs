@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     thread::available_parallelism,
@@ -12,10 +13,13 @@ use std::{
 use anyhow::bail;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{compile::compile, native::Native};
+use super::{
+    compile::{Compiled, compile},
+    native::Native,
+};
 use crate::{
     cluster::Role,
-    ipc::compile::CompileRequest,
+    ipc::compile::{CompileRequest, Report},
     manifest::{App, Component, Worker},
 };
 
@@ -90,44 +94,76 @@ pub(crate) enum Change {
     Generation,
 }
 
-/// Compiles each component once, as many at a time as there are CPUs.
+/// Compiles each component once, as many at a time as there are CPUs. A file that several want, by one
+/// name or by several, is one component.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
-    let cache = home.join("cache");
-    let mut requests = BTreeMap::new();
-    for app in apps {
-        let worker = app.worker.as_ref().map(|worker| (Role::Worker, &worker.component));
-        let agent = app.agent.as_ref().map(|agent| (Role::Agent, &agent.component));
-        for (role, component) in agent.into_iter().chain(worker) {
-            let (component, app) = (component.file.clone(), app.name.clone());
-            requests.entry((component.clone(), role)).or_insert_with(|| CompileRequest {
-                component,
-                cache: cache.clone(),
-                role,
-                app,
-            });
-        }
-    }
     let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
-    stream::iter(requests)
-        .map(|(key, request)| async move {
-            let (app, role) = (request.app.clone(), request.role);
-            tracing::info!("compiling {app} {role} {}", request.component.display());
-            let component = request.component.clone();
-            let compiled = compile(request).await?;
-            let report = compiled.report;
-            if role == Role::Worker && !report.answers_http {
-                let (component, exports) = (component.display(), report.exports.join(", "));
-                bail!(
-                    "the worker of {app} answers no requests: {component} exports {exports}; export \
-                     wasi:http/handler@0.3 or wasi:http/incoming-handler@0.2, or make it the agent's component"
-                );
-            }
-            let (wasi, cached, elapsed) = (report.wasi, report.cached, report.elapsed);
-            tracing::info!(app, %role, wasi, cached, ?elapsed, exports = report.exports.join(" "), "compiled");
-            let (code, digest) = (Arc::new(Native::new(compiled.code)), report.digest);
-            anyhow::Ok((key, Code { code, digest, cached, elapsed }))
-        })
+    let compiled: Vec<Codes> = stream::iter(components(apps).await)
+        .map(|wanted| compile_for(wanted, home.join("cache")))
         .buffer_unordered(at_a_time)
         .try_collect()
-        .await
+        .await?;
+    Ok(compiled.into_iter().flatten().collect())
+}
+
+/// Who wants a component.
+struct Wanted {
+    app: String,
+    role: Role,
+    file: PathBuf,
+}
+
+/// What the apps want, by component.
+async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
+    let mut found: BTreeMap<File, Vec<Wanted>> = BTreeMap::new();
+    for app in apps {
+        for (role, component) in app.components() {
+            let wanted = Wanted { app: app.name.clone(), role, file: component.file.clone() };
+            found.entry(File::of(&component.file).await).or_default().push(wanted);
+        }
+    }
+    found.into_values().collect()
+}
+
+/// A file, whatever it is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum File {
+    Inode {
+        device: u64,
+        number: u64,
+    },
+    /// It can't be looked at: whoever compiles it says why.
+    Unseen(PathBuf),
+}
+
+impl File {
+    async fn of(path: &Path) -> Self {
+        match tokio::fs::metadata(path).await {
+            Ok(file) => Self::Inode { device: file.dev(), number: file.ino() },
+            Err(_) => Self::Unseen(path.to_owned()),
+        }
+    }
+}
+
+/// Compiles it for the first of those, and gives it to all.
+async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Codes> {
+    let Some(Wanted { app, role, file }) = wanted.first() else { return Ok(Codes::new()) };
+    tracing::info!("compiling {app} {role} {}", file.display());
+    let request = CompileRequest { component: file.clone(), cache, role: *role, app: app.clone() };
+    let Compiled { code, report } = compile(request).await?;
+    for Wanted { app, role, file } in &wanted {
+        if *role == Role::Worker && !report.answers_http {
+            let (component, exports) = (file.display(), report.exports.join(", "));
+            bail!(
+                "the worker of {app} answers no requests: {component} exports {exports}; export \
+                 wasi:http/handler@0.3 or wasi:http/incoming-handler@0.2, or make it the agent's component"
+            );
+        }
+    }
+    let Report { wasi, cached, elapsed, digest, exports, .. } = report;
+    let code = Code { code: Arc::new(Native::new(code)), digest, cached, elapsed };
+    for Wanted { app, role, .. } in &wanted {
+        tracing::info!(app, %role, wasi, cached, ?elapsed, exports = exports.join(" "), "compiled");
+    }
+    Ok(wanted.into_iter().map(|Wanted { file, role, .. }| ((file, role), code.clone())).collect())
 }

@@ -1,7 +1,7 @@
-//! SIGHUP: what is on disk now becomes the apps' next generation, or is refused with a reason.
+//! SIGHUP, or a wish of `hatchery dev`: what is on disk now becomes the apps' next generation, or is refused with a reason.
 //!
 //! ```text
-//!   SIGHUP -> load (manifests, builds) -> compile, app by app -> app: a release, or why there is none
+//!   SIGHUP, wish -> load (manifests, builds) -> compile, app by app -> app: a release, or why there is none
 //! ```
 //!
 //! `run` owns it. It starts and stops nothing: what becomes of a release is `app`'s affair.
@@ -9,18 +9,36 @@
 use std::{collections::HashSet, path::PathBuf};
 
 use futures::future::BoxFuture;
-use tokio::signal::unix::Signal;
+use tokio::{
+    signal::unix::Signal,
+    sync::{
+        mpsc::{self, UnboundedReceiver},
+        oneshot,
+    },
+};
 
 use super::{
     apps::Apps,
     plan::Plan,
     release::{Release, compile_all},
-    steps::Steps,
+    steps::{Step, Steps},
 };
 use crate::manifest::App;
 
 /// Reads the manifests that the master was started with, and checks them.
 pub type Load = Box<dyn Fn() -> BoxFuture<'static, anyhow::Result<Vec<App>>> + Send + Sync>;
+
+/// Come whenever some apps are to be reloaded.
+pub type Wishes = mpsc::Receiver<Wish>;
+
+/// A reload of some apps; others stay as they are.
+#[derive(Debug)]
+pub struct Wish {
+    /// Of the apps.
+    pub names: Vec<String>,
+    /// Told once all of them serve, or why one does not.
+    pub done: oneshot::Sender<Result<(), String>>,
+}
 
 /// What an app is told.
 pub(super) struct Reload {
@@ -45,29 +63,42 @@ pub(super) struct Reloads {
 }
 
 impl Reloads {
-    /// Never ends. Signals that come during a reload make one more after it.
-    pub(super) async fn run(self, mut hangups: Signal) {
-        while hangups.recv().await.is_some() {
+    /// Never ends. Signals and wishes that come during a reload make one more after it.
+    pub(super) async fn run(self, mut hangups: Signal, mut wishes: Option<Wishes>) {
+        loop {
+            let wished = tokio::select! {
+                Some(()) = hangups.recv() => None,
+                Some(wish) = next(&mut wishes) => Some(wish),
+            };
             tracing::info!("reloading");
-            self.once().await;
+            let is_wished = |name: &&String| wished.as_ref().is_none_or(|wish| wish.names.contains(name));
+            let names: Vec<_> = self.names.iter().filter(is_wished).collect();
+            let told = self.once(&names).await;
+            if let Some(wish) = wished {
+                // Not waited for here: the next signal or wish may come first.
+                tokio::spawn(async move {
+                    let _ = wish.done.send(become_of(told).await);
+                });
+            }
         }
-        std::future::pending::<()>().await;
     }
 
-    async fn once(&self) {
+    /// What the apps say of it.
+    async fn once(&self, names: &[&String]) -> Vec<UnboundedReceiver<Step>> {
+        let mut told = Vec::new();
         let mut loaded = match (self.load)().await {
             Ok(loaded) => loaded,
             Err(error) => {
-                for name in &self.names {
-                    self.tell(name, Err(format!("{error:#}"))).await;
+                for name in names {
+                    told.push(self.tell(name, Err(format!("{error:#}"))).await);
                 }
-                return;
+                return told;
             }
         };
-        for name in &self.names {
-            let Some(at) = loaded.iter().position(|app| app.name == *name) else {
+        for name in names {
+            let Some(at) = loaded.iter().position(|app| app.name == **name) else {
                 let why = "no manifest has its name any more; restart hatchery to run other apps";
-                self.tell(name, Err(why.to_owned())).await;
+                told.push(self.tell(name, Err(why.to_owned())).await);
                 continue;
             };
             let app = loaded.remove(at);
@@ -75,17 +106,47 @@ impl Reloads {
                 Ok(codes) => Ok(Release::new(app, &codes)),
                 Err(error) => Err(format!("{error:#}")),
             };
-            self.tell(name, release).await;
+            told.push(self.tell(name, release).await);
         }
-        let names: HashSet<&str> = loaded.iter().map(|app| app.name.as_str()).collect();
+        let new = loaded.iter().filter(|app| !self.names.contains(&app.name));
+        let names: HashSet<&str> = new.map(|app| app.name.as_str()).collect();
         for name in names {
             tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
         }
+        told
     }
 
-    /// An app that has ended needs nothing. What becomes of it is in the log.
-    async fn tell(&self, name: &str, release: Result<Release, String>) {
-        let _ =
-            self.apps.reload(name, Reload { release, steps: Steps::new().0, plan: Plan::default() }).await;
+    /// An app that has ended needs nothing. What becomes of it is in the log, too.
+    async fn tell(&self, name: &str, release: Result<Release, String>) -> UnboundedReceiver<Step> {
+        let (steps, told) = Steps::new();
+        let _ = self.apps.reload(name, Reload { release, steps, plan: Plan::default() }).await;
+        told
     }
+}
+
+/// Do they all serve?
+async fn become_of(told: Vec<UnboundedReceiver<Step>>) -> Result<(), String> {
+    for mut steps in told {
+        loop {
+            match steps.recv().await {
+                Some(Step::Serves { .. } | Step::Alone) => break,
+                Some(Step::Failed(why)) => return Err(why),
+                Some(Step::Starts { .. } | Step::Healthy | Step::Canary { .. } | Step::Promoted { .. }) => {}
+                None => return Err("the app has ended".to_owned()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits for ever where there are none any more.
+async fn next(wishes: &mut Option<Wishes>) -> Option<Wish> {
+    let wish = match wishes {
+        Some(wishes) => wishes.recv().await,
+        None => None,
+    };
+    if wish.is_none() {
+        std::future::pending::<()>().await;
+    }
+    wish
 }

@@ -13,9 +13,9 @@ use super::{
     app::Demand,
     apps::{Apps, Ended},
     bind::bind_all,
-    crash, groups,
+    broker, crash, groups,
     release::{Release, compile_all},
-    reload::{Load, Reloads},
+    reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
 };
@@ -31,6 +31,8 @@ pub struct Options {
     pub reload: Load,
     /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
     pub cgroup: Option<PathBuf>,
+    /// When to reload, beside SIGHUP.
+    pub wishes: Option<Wishes>,
 }
 
 /// The limit of open files where nobody has set one.
@@ -39,19 +41,20 @@ const USUAL_FDS: u64 = 1024;
 /// Runs the apps until a signal ends them. Prints one line on stdout for each app that is ready:
 /// `ready app=NAME addr=HOST:PORT`.
 ///
-/// To be called in a current-thread Tokio runtime, on the main thread.
+/// To be called in a current-thread Tokio runtime.
 ///
 /// # Errors
 /// An app could not start: its port is taken, its component does not compile, or one of its
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { apps: wanted, home, reload, cgroup } = options;
+    let Options { apps: wanted, home, reload, cgroup, wishes } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
     // Until the last child is gone.
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
+    broker::obey(&home);
     let listeners = bind_all(&wanted)?;
     let codes = tokio::select! {
         codes = compile_all(&wanted, &home) => codes?,
@@ -68,7 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let reloads = Reloads { load: reload, home, names, apps: apps.clone() };
     tokio::select! {
         result = supervise(&apps, ended, &mut signals) => result,
-        () = reloads.run(hangups) => Ok(()),
+        () = reloads.run(hangups, wishes) => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     admin::{Events, Socket},
     app::Demand,
     apps::{Apps, Ended},
-    crash,
+    broker, crash,
     deploy::{Action, Deployer, Job},
     groups,
     manager::{News, tell},
@@ -71,7 +71,7 @@ impl Lifetime {
 /// Serves what is deployed in this home, and what will be. Prints `ready app=NAME addr=HOST:PORT` on
 /// stdout for each app that is back. In the foreground it tells systemd how it is.
 ///
-/// To be called in a current-thread Tokio runtime, on the main thread.
+/// To be called in a current-thread Tokio runtime.
 ///
 /// # Errors
 /// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
@@ -84,6 +84,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
     let socket = Socket::bind(&home)?;
     let (apps, ended) = Apps::new(open_files(), USUAL_APPS);
     crash::keep_in(home.folder());
+    broker::obey(home.folder());
     let deployer = Deployer::new(home.clone(), apps.clone());
     tracing::info!(home = %home.folder().display(), "started");
     let (restored_to, restored) = oneshot::channel();
@@ -104,7 +105,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         let _ = restored.await;
         while hangups.recv().await.is_some() {
             lifetime.tell(News::Reloading).await;
-            reload_all(&deployer).await;
+            reload_all(&apps, &deployer).await;
             lifetime.tell(News::Ready).await;
         }
         std::future::pending::<()>().await;
@@ -158,10 +159,10 @@ async fn supervise(
 }
 
 /// SIGHUP: new processes for all. Returns when each has them, or has failed, which is in the log.
-async fn reload_all(deployer: &Deployer) {
+async fn reload_all(apps: &Apps, deployer: &Deployer) {
     let mut ends = vec![];
-    for app in deployer.status().await.apps {
-        let job = Job { app: app.name, uid: user::effective(), action: Action::Reload };
+    for app in apps.names() {
+        let job = Job { app, uid: user::effective(), action: Action::Reload };
         let (say, events) = Events::new();
         match deployer.begin(job, say) {
             Ok(()) => ends.push(events.collect()),

@@ -30,6 +30,24 @@ pub struct AppStatus {
     pub traffic: Traffic,
     /// That which serves first, then one that is to, then those that drain.
     pub generations: Vec<GenerationStatus>,
+    /// Where requests of its guests were not allowed to go, since the app started: the most often denied
+    /// first. 64 at the most.
+    pub denied: Vec<Denied>,
+    /// Denied requests beside those.
+    pub denied_more: u64,
+}
+
+/// An origin that was denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// Scheme, host and port, as in a URL.
+    pub origin: String,
+    /// How often.
+    pub count: u64,
+    /// Why.
+    pub reason: String,
+    /// The line of the manifest that would allow it; `None` where none would.
+    pub allow: Option<String>,
 }
 
 impl AppStatus {

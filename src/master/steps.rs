@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::sync::mpsc;
 
-/// One step on a release's way.
+/// One step on a release's way, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Its first process is being started, as this generation.
@@ -12,17 +12,6 @@ pub(crate) enum Step {
         /// Counted from 1.
         generation: u64,
     },
-    /// It has taken over: new connections are its own.
-    Serves {
-        /// Counted from 1.
-        generation: u64,
-        /// Where it listens.
-        address: Option<SocketAddr>,
-    },
-    /// Nothing is left of the one before it. The last, when all went well.
-    Alone,
-    /// It never served, or no longer does, for this reason; the one before it goes on. The last.
-    Failed(String),
     /// Every process is ready, and each worker has passed the health check, where there is one.
     Healthy,
     /// It gets a share of the new connections from now on, and is compared with the one before it.
@@ -37,6 +26,17 @@ pub(crate) enum Step {
         /// What was compared, in words.
         seen: String,
     },
+    /// It has taken over: new connections are its own.
+    Serves {
+        /// Counted from 1.
+        generation: u64,
+        /// Where it listens.
+        address: Option<SocketAddr>,
+    },
+    /// Nothing is left of the one before it. The last, when all went well.
+    Alone,
+    /// It never served, or no longer does, for this reason; the one before it goes on. The last.
+    Failed(String),
 }
 
 /// Tells who brought a release. Whoever no longer listens misses nothing.

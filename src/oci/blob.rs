@@ -1,12 +1,11 @@
 //! A layer on its way from a registry to a file: bounded, checked, and only then given its name.
 
-use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path};
 
-use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{error::OciError, manifest::Artifact, progress::Progress, registry::Registry};
-use crate::digest::Digest;
+use crate::digest::Hashing;
 
 /// Fetches a layer. What was at `file` is replaced when all of the layer is there and right.
 pub(super) async fn fetch(
@@ -37,22 +36,21 @@ pub(super) async fn fetch(
         .tempfile_in(folder)
         .map_err(failed("write"))?;
     let mut out = tokio::fs::File::from_std(temporary.reopen().map_err(failed("write"))?);
-    let (mut hasher, mut came) = (Sha256::new(), 0);
+    let mut came = Hashing::new(io::sink());
     progress.begin(size);
     while let Some(chunk) = registry.chunk(&mut response).await? {
-        came += chunk.len() as u64;
-        if came > size {
+        came.update(&chunk);
+        if came.size() > size {
             // As much as it likes to send is not read.
-            return Err(OciError::WrongSize { what, expected: size, actual: came });
+            return Err(OciError::WrongSize { what, expected: size, actual: came.size() });
         }
-        hasher.update(&chunk);
         out.write_all(&chunk).await.map_err(failed("write"))?;
         progress.advance(chunk.len() as u64);
     }
+    let (actual, came) = came.finish();
     if came != size {
         return Err(OciError::WrongSize { what, expected: size, actual: came });
     }
-    let actual = Digest::from(hasher);
     if actual != digest {
         return Err(OciError::WrongDigest { what, expected: digest, actual });
     }

@@ -19,6 +19,7 @@ mod credentials;
 mod error;
 pub mod limits;
 mod manifest;
+mod pieces;
 mod progress;
 mod pull;
 mod push;
@@ -28,6 +29,7 @@ mod upload;
 
 pub use error::OciError;
 pub use manifest::Kind;
+pub(crate) use pieces::pieces;
 pub use progress::{Progress, Quiet};
 pub use pull::{Destination, Pulled, pull};
 pub use push::{Pushed, push};

@@ -1,9 +1,8 @@
 //! From a bundle archive to a registry.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use reqwest::StatusCode;
-use sha2::{Digest as _, Sha256};
 use tokio::{fs::File, io::AsyncReadExt as _, time::timeout};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
     registry::{Access, Options, Registry},
     upload::{Upload, exists, upload},
 };
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 
 /// What the archives begin with: Zstandard's magic number.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -76,28 +75,26 @@ async fn examine(path: &Path) -> Result<(Digest, u64), OciError> {
     if file.metadata().await.map_err(failed)?.len() > limits::LAYER {
         return Err(too_large());
     }
-    let (mut hasher, mut size) = (Sha256::new(), 0);
+    let mut seen = Hashing::new(io::sink());
     let mut first: Vec<u8> = Vec::with_capacity(MAGIC.len());
     let mut chunk = Vec::with_capacity(limits::CHUNK);
     loop {
         chunk.clear();
-        let read = file.read_buf(&mut chunk).await.map_err(failed)?;
-        if read == 0 {
+        if file.read_buf(&mut chunk).await.map_err(failed)? == 0 {
             break;
         }
         first.extend(chunk.iter().take(MAGIC.len() - first.len()));
         if first.len() == MAGIC.len() && first != MAGIC {
             break;
         }
-        hasher.update(&chunk);
-        size += read as u64;
+        seen.update(&chunk);
         // It may grow meanwhile, or not be a file with an end.
-        if size > limits::LAYER {
+        if seen.size() > limits::LAYER {
             return Err(too_large());
         }
     }
     if first != MAGIC {
         return Err(OciError::NotABundle { path: path.to_owned() });
     }
-    Ok((Digest::from(hasher), size))
+    Ok(seen.finish())
 }

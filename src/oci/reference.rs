@@ -135,7 +135,9 @@ fn is_host(text: &str) -> bool {
             !label.is_empty() && label.bytes().all(is_plain) && !label.starts_with('-')
         }),
     };
-    text.len() <= HOST_MAX && is_known && port.is_none_or(is_port)
+    // What ends in a number is an address or nothing to a URL, such as `1.2.3.999`.
+    let is_meant = || reqwest::Url::parse(&format!("https://{host}/")).is_ok();
+    text.len() <= HOST_MAX && is_known && port.is_none_or(is_port) && is_meant()
 }
 
 /// Runs of letters and digits, joined by one `.`, one or two `_`, or any number of `-`.
@@ -178,6 +180,7 @@ mod tests {
             ),
             ("oci://[::1]:5000/a:_", "[::1]:5000", "a", "a-_"),
             ("oci://[::1]/a:1", "[::1]", "a", "a-1"),
+            ("oci://127.0.0.1:5000/a:1", "127.0.0.1:5000", "a", "a-1"),
             (by_digest.as_str(), "host", "a/b", "b-44136fa355b3"),
             (both.as_str(), "host:443", "a", "a-1"),
         ];
@@ -208,6 +211,8 @@ mod tests {
             ("oci://ho st/name:tag", "not a host"),
             ("oci://host\r\nx/name:tag", "not a host"),
             ("oci://host..x/name:tag", "not a host"),
+            ("oci://1.2.3.999/name:tag", "not a host"),
+            ("oci://1.2.3.999:5000/name:tag", "not a host"),
             ("oci://host/Name:tag", "not a repository's name"),
             ("oci://host/../x:tag", "not a repository's name"),
             ("oci://host/a//x:tag", "not a repository's name"),

@@ -4,12 +4,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use bytes::BytesMut;
-use futures::stream;
 use reqwest::{Body, StatusCode};
 use tokio::{fs::File, io::AsyncReadExt as _, sync::watch, time::timeout};
 
-use super::{error::OciError, limits, progress::Progress, registry::Registry};
+use super::{error::OciError, limits, pieces::pieces, progress::Progress, registry::Registry};
 use crate::digest::Digest;
 
 /// What is uploaded.
@@ -39,15 +37,9 @@ impl Upload {
         let file = file.map_err(|source| OciError::File { verb: "read", path: path.to_owned(), source })?;
         let (moves, moved) = watch::channel(());
         progress.begin(size);
-        let chunks = stream::try_unfold((file.take(size), moves, progress), async |state| {
-            let (mut file, moves, progress) = state;
-            let mut chunk = BytesMut::with_capacity(limits::CHUNK);
-            if file.read_buf(&mut chunk).await? == 0 {
-                return Ok::<_, std::io::Error>(None);
-            }
+        let chunks = pieces(file.take(size), move |chunk| {
             moves.send_replace(());
             progress.advance(chunk.len() as u64);
-            Ok(Some((chunk.freeze(), (file, moves, progress))))
         });
         Ok(Self { digest, size, body: Body::wrap_stream(chunks), moved })
     }

@@ -18,9 +18,10 @@ use std::{
 use super::{
     Error, Store, Stored,
     stored::{INDEX, SIGNATURE, TREE},
+    verify::digest_of,
 };
 use crate::{
-    bundle::{Archive, Index, Limits, Signer, Trust, verify},
+    bundle::{self, Archive, Index, Limits, Signer, Trust},
     sys::{point, sync},
 };
 
@@ -44,7 +45,7 @@ impl Store {
     pub fn add(&self, archive: impl Read, limits: &Limits, trust: &Trust) -> Result<Added, Error> {
         let archive = Archive::open(archive, limits)?;
         point::reach("add-opened");
-        let signer = verify(&archive.index_bytes, archive.signature.as_deref(), trust)?;
+        let signer = bundle::verify(&archive.index_bytes, archive.signature.as_deref(), trust)?;
         let _lock = self.lock_shared()?;
         let (digest, signature) = (archive.digest, archive.signature.clone());
         let place = self.bundle(digest);
@@ -113,7 +114,7 @@ impl Store {
             match fs::hard_link(&file, &blob) {
                 Ok(()) => linked.push(blob),
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                    links.share(&blob, &file, entry.size)?;
+                    links.share(&blob, &file, entry)?;
                 }
                 Err(cause) => return Err(Error::file("link a blob to", file)(cause)),
             }
@@ -151,10 +152,15 @@ struct Links<'a> {
 }
 
 impl Links<'_> {
-    /// Puts a link to the blob in the place of a file with the same content. A blob of another size is
-    /// damaged, and gets the file's.
-    fn share(&self, blob: &Path, file: &Path, size: u64) -> Result<(), Error> {
-        if fs::symlink_metadata(blob).map_err(Error::file("look at", blob))?.len() != size {
+    /// Puts a link to the blob in the place of a file with the same content. A blob that has not the digest
+    /// whose name it has is damaged, and the file, which was just found to be right, takes its place.
+    fn share(&self, blob: &Path, file: &Path, entry: &bundle::File) -> Result<(), Error> {
+        let there = fs::symlink_metadata(blob).map_err(Error::file("look at", blob))?;
+        // What can't be read is of as little use as what has changed.
+        let is_whole = there.is_file()
+            && there.len() == entry.size
+            && digest_of(blob).is_ok_and(|digest| digest == entry.sha256);
+        if !is_whole {
             fs::hard_link(file, self.spare).map_err(Error::file("link to", file))?;
             return fs::rename(self.spare, blob).map_err(Error::file("replace", blob));
         }

@@ -41,7 +41,7 @@ pub enum Error {
         other: Digest,
     },
     /// A bundle whose index is gone or is another's.
-    #[error("the bundle {digest} in the store is damaged: {why}; remove its folder and add it again")]
+    #[error("the bundle {digest} in the store is damaged: {why}; add it again")]
     Damaged {
         /// Which.
         digest: Digest,

@@ -13,9 +13,9 @@
 //! whole or not at all, and a bundle without its folder in `bundles` is no bundle. Blobs that no bundle
 //! links to do no harm; `prune` removes them.
 //!
-//! Called by the importer (a short-lived child) and the CLI. Everything here blocks; never call it on the
-//! master's loop. Native code in a bundle is never loaded: the manifest names `worker.wasm` and
-//! `agent.wasm`, and those go through the compiler.
+//! Called by the storekeeper (a short-lived child), and by `inspect`, which only reads. Everything here
+//! blocks; never call it on the master's loop. Native code in a bundle is never loaded: the manifest names
+//! `worker.wasm` and `agent.wasm`, and those go through the compiler.
 
 mod add;
 mod error;
@@ -35,12 +35,21 @@ pub use add::Added;
 pub use error::Error;
 pub use prune::Pruned;
 pub use stored::Stored;
-pub use verify::{Damage, Progress};
+pub use verify::{Checked, Damage};
 
 use crate::digest::Digest;
 
 /// The fewest hex digits that name a bundle.
 pub const MIN_PREFIX: usize = 4;
+
+/// The hex digits of a text that may name a bundle: `sha256:` and its digest, or the first digits of that,
+/// at least [`MIN_PREFIX`]. `None`: it names none, whatever there is.
+#[must_use]
+pub fn digits(name: &str) -> Option<&str> {
+    let digits = name.strip_prefix("sha256:").unwrap_or(name);
+    let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (digits.len() >= MIN_PREFIX && is_hex).then_some(digits)
+}
 
 /// The store below one home. Several processes may have it open.
 #[derive(Clone, Debug)]
@@ -76,18 +85,13 @@ impl Store {
         Self { folder: home.join("store") }
     }
 
-    /// The bundle of this digest: `sha256:` and 64 hex digits, or the first of them, at least
-    /// [`MIN_PREFIX`], that only one bundle has.
+    /// The bundle that goes by this name (see [`digits`]), if only one does.
     ///
     /// # Errors
     /// There is none, or more than one, or it is damaged.
     pub fn get(&self, name: &str) -> Result<Stored, Error> {
         let not_found = || Error::NotFound(name.chars().take(80).collect());
-        let prefix = name.strip_prefix("sha256:").unwrap_or(name);
-        if prefix.len() < MIN_PREFIX || !prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
-            return Err(not_found());
-        }
+        let prefix = digits(name).ok_or_else(not_found)?;
         let mut found = self.digests()?.into_iter().filter(|digest| digest.hex().starts_with(prefix));
         let digest = found.next().ok_or_else(not_found)?;
         if let Some(other) = found.next() {

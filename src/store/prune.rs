@@ -6,7 +6,7 @@ use super::{Error, Store};
 use crate::{digest::Digest, sys::sync};
 
 /// What was removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Bundles.
     pub bundles: usize,

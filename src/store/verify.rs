@@ -11,13 +11,15 @@ use std::{
 use super::{Error, Store, Stored};
 use crate::digest::{Digest, Hashing};
 
-/// How far it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that were hashed.
-    pub bytes: u64,
-    /// Bytes that there are.
-    pub of: u64,
+/// What was read, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Bundles that were looked at.
+    pub bundles: usize,
+    /// Files of those whose index can be read.
+    pub files: usize,
+    /// What is wrong.
+    pub damage: Vec<Damage>,
 }
 
 /// Something that is not as it was stored.
@@ -35,49 +37,45 @@ pub struct Damage {
 type Hashed = HashMap<(u64, u64), Digest>;
 
 impl Store {
-    /// Hashes every file of every bundle, and every blob, and gives those that are damaged. `progress` is
-    /// called after each file. What is pruned meanwhile is not damaged, but may be reported as missing.
+    /// Hashes every file of every bundle, and every blob, and gives those that are damaged. What is pruned
+    /// meanwhile is not damaged, but may be reported as missing.
     ///
     /// # Errors
     /// The store itself can't be read.
-    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Damage>, Error> {
+    pub fn verify(&self) -> Result<Checked, Error> {
         let folder = self.blobs();
         let mut blobs = Vec::new();
-        let mut now = Progress::default();
         for entry in fs::read_dir(&folder).map_err(Error::file("read the folder", &folder))? {
-            let path = entry.map_err(Error::file("read the folder", &folder))?.path();
-            now.of += fs::symlink_metadata(&path).map_or(0, |found| found.len());
-            blobs.push(path);
+            blobs.push(entry.map_err(Error::file("read the folder", &folder))?.path());
         }
         let mut hashed = Hashed::new();
-        let mut damage = Vec::new();
+        let mut checked = Checked::default();
         blobs.sort_unstable();
         for path in blobs {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            match (Digest::from_hex(name), hash(&path, &mut hashed)) {
-                (Ok(name), Ok((found, bytes))) => {
-                    now.bytes += bytes;
-                    if name != found {
-                        let what = format!("its content has the digest {found}");
-                        damage.push(Damage { bundle: None, path, what });
-                    }
-                }
-                (Err(_), _) => damage.push(Damage { bundle: None, path, what: "it is no blob".to_owned() }),
-                (_, Err(cause)) => damage.push(Damage { bundle: None, path, what: cause.to_string() }),
-            }
-            progress(now);
+            let what = match (Digest::from_hex(name), hash(&path, &mut hashed)) {
+                (Ok(name), Ok(found)) if name == found => continue,
+                (Ok(_), Ok(found)) => format!("its content has the digest {found}"),
+                (Err(_), _) => "it is no blob".to_owned(),
+                (_, Err(cause)) => cause.to_string(),
+            };
+            checked.damage.push(Damage { bundle: None, path, what });
         }
         for digest in self.digests()? {
+            checked.bundles += 1;
             let folder = self.bundle(digest);
             match Stored::read(&folder, digest) {
-                Ok(bundle) => check(&bundle, &mut hashed, &mut damage),
+                Ok(bundle) => {
+                    checked.files += bundle.index.files.len();
+                    check(&bundle, &mut hashed, &mut checked.damage);
+                }
                 Err(error) => {
-                    damage.push(Damage { bundle: Some(digest), path: folder, what: error.to_string() });
+                    let what = error.to_string();
+                    checked.damage.push(Damage { bundle: Some(digest), path: folder, what });
                 }
             }
-            progress(now);
         }
-        Ok(damage)
+        Ok(checked)
     }
 }
 
@@ -88,8 +86,8 @@ fn check(bundle: &Stored, hashed: &mut Hashed, damage: &mut Vec<Damage>) {
     for file in &bundle.index.files {
         let path = bundle.folder.join(&file.path);
         match hash(&path, hashed) {
-            Ok((found, _)) if found == file.sha256 => {}
-            Ok((found, _)) => note(path, format!("its content has the digest {found}")),
+            Ok(found) if found == file.sha256 => {}
+            Ok(found) => note(path, format!("its content has the digest {found}")),
             Err(cause) => note(path, cause.to_string()),
         }
     }
@@ -101,19 +99,23 @@ fn check(bundle: &Stored, hashed: &mut Hashed, damage: &mut Vec<Damage>) {
     }
 }
 
-/// The digest of a file, and how many bytes were read for it.
-fn hash(path: &Path, hashed: &mut Hashed) -> io::Result<(Digest, u64)> {
+fn hash(path: &Path, hashed: &mut Hashed) -> io::Result<Digest> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
     let key = (found.dev(), found.ino());
     if let Some(digest) = hashed.get(&key) {
-        return Ok((*digest, 0));
+        return Ok(*digest);
     }
+    let digest = digest_of(path)?;
+    hashed.insert(key, digest);
+    Ok(digest)
+}
+
+/// The digest of a file, as it is now.
+pub(super) fn digest_of(path: &Path) -> io::Result<Digest> {
     let mut hash = Hashing::new(io::sink());
     io::copy(&mut File::open(path)?, &mut hash)?;
-    let (digest, bytes) = hash.finish();
-    hashed.insert(key, digest);
-    Ok((digest, bytes))
+    Ok(hash.finish().0)
 }

@@ -1,13 +1,13 @@
 //! The storekeeper child: does one thing with the bundles of a home, and ends. It reads what strangers
 //! packed, so that the master need not.
 
+mod data;
+
 use std::{
     collections::BTreeSet,
     fs,
     io::{Read as _, Write as _},
-    os::unix::fs::DirBuilderExt as _,
     os::unix::net::UnixStream,
-    path::Path,
 };
 
 use anyhow::Context as _;
@@ -19,8 +19,7 @@ use crate::{
     ipc::store::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
-    manifest::{App, Component},
-    store::{Store, Stored},
+    store::{Checked, Damage, Store, Stored},
     sys::{inherit, limits, name, parent, point, priority},
 };
 
@@ -75,7 +74,7 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
             if *by == TrustBy::Settings {
                 Policy::load(&home)?.check(&app)?;
             }
-            place_data(&mut app, &home)?;
+            data::place(&mut app, &home)?;
             point::reach("look-found");
             Ok(Answer::Found(shown(&stored, &signer), Box::new(app)))
         }
@@ -90,15 +89,13 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
         }
         What::Prune { keep } => prune(&home, &store, keep),
         What::Verify => {
-            let bundles = store.list()?;
-            let files = bundles.iter().map(|bundle| bundle.index.files.len()).sum();
-            let damaged = store.verify(&mut |_| {})?;
-            let line = |damage: &crate::store::Damage| {
+            let Checked { bundles, files, damage } = store.verify()?;
+            let line = |damage: &Damage| {
                 let of = damage.bundle.map(|digest| format!("bundle {digest}: ")).unwrap_or_default();
                 format!("{of}{}: {}", damage.path.display(), damage.what)
             };
-            let damaged = damaged.iter().map(line).collect();
-            Ok(Answer::Verified(Verified { bundles: bundles.len(), files, damaged }))
+            let damaged = damage.iter().map(line).collect();
+            Ok(Answer::Verified(Verified { bundles, files, damaged }))
         }
     }
 }
@@ -121,26 +118,6 @@ fn shown(stored: &Stored, signer: &Signer) -> Bundle {
         },
         bytes: stored.index.bytes(),
     }
-}
-
-/// Folders that a guest may write to are not the bundle's: they are the app's, for all its versions.
-fn place_data(app: &mut App, home: &Home) -> anyhow::Result<()> {
-    let data = home.data(&app.name);
-    let root = app.folder.clone();
-    for component in components(app) {
-        for folder in component.capabilities.folders.iter_mut().filter(|folder| folder.writable) {
-            let inside = folder.source.strip_prefix(&root).unwrap_or(Path::new("data"));
-            folder.source = data.join(inside);
-            let make = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder.source);
-            make.with_context(|| format!("cannot make the folder {}", folder.source.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn components(app: &mut App) -> impl Iterator<Item = &mut Component> {
-    let agent = app.agent.as_mut().map(|agent| &mut agent.component);
-    agent.into_iter().chain(app.worker.as_mut().map(|worker| &mut worker.component))
 }
 
 /// Bundles, their files, and native code of components that no bundle has any more.

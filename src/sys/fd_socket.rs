@@ -28,9 +28,17 @@ impl FdSocket {
     /// # Errors
     /// The system's own. To be called in a Tokio runtime.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        let (ours, theirs) = Self::unused_pair()?;
         Ok((Self(register(ours)?), theirs))
+    }
+
+    /// A new pair, of which both ends are to be given away.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn unused_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        Ok(socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?)
     }
 
     /// The end that a parent gave.

@@ -17,7 +17,7 @@ pub const CONTROL_FD: RawFd = 3;
 pub const COMPONENT_FD: RawFd = 4;
 
 /// The child's end of the handoff socket (`ipc::handoff`). Absent in an agent, and with
-/// `balance = "shared"`.
+/// `balance = "shared"`. In a broker: where the sockets of its peers come (`ipc::broker`).
 pub const HANDOFF_FD: RawFd = 5;
 
 /// The listener, with `balance = "shared"` only.
@@ -31,6 +31,9 @@ pub const BLACKBOX_FD: RawFd = 8;
 
 /// The child's counters (`ipc::counters`). Absent in a compiler.
 pub const COUNTERS_FD: RawFd = 9;
+
+/// The child's socket to its app's broker (`ipc::broker`). Absent where its component is granted no host.
+pub const BROKER_FD: RawFd = 10;
 
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.

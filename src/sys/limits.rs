@@ -1,6 +1,6 @@
 //! Resource limits: the master's, which its children inherit, and a child's own.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, sync::LazyLock, time::Duration};
 
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
@@ -47,9 +47,14 @@ pub fn data_cap() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_DATA)?.0)
 }
 
-/// What the machine has of memory, in bytes; all there could be where the system doesn't say.
+/// What the machine has of memory, in bytes; all there could be where the system doesn't say. Read once.
 #[must_use]
 pub fn machine_memory() -> u64 {
+    static MEMORY: LazyLock<u64> = LazyLock::new(read_machine_memory);
+    *MEMORY
+}
+
+fn read_machine_memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());

@@ -24,5 +24,6 @@ pub mod shared;
 pub mod spawn;
 pub mod stream;
 pub mod sync;
+pub mod terminate;
 pub mod usage;
 pub mod user;

@@ -4,6 +4,7 @@
 //! torn, and is as hostile as a frame. `ipc::blackbox` and `ipc::counters` give it a layout.
 
 use std::{
+    ffi::CStr,
     io,
     num::NonZeroUsize,
     os::fd::{AsFd, OwnedFd},
@@ -33,13 +34,13 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 /// Bytes of one.
-pub const WORD: NonZeroUsize = NonZeroUsize::new(size_of::<u64>()).expect("it is not empty");
+const WORD: NonZeroUsize = NonZeroUsize::new(size_of::<u64>()).expect("it is not empty");
 
 /// Makes so many bytes of memory that can't be made smaller or larger.
 ///
 /// # Errors
 /// The system's own.
-pub fn create(name: &std::ffi::CStr, length: NonZeroUsize) -> io::Result<OwnedFd> {
+pub fn create(name: &CStr, length: NonZeroUsize) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let size = i64::try_from(length.get()).map_err(io::Error::other)?;
     ftruncate(&fd, size)?;
@@ -91,13 +92,21 @@ impl Shared {
 pub struct Words(Shared);
 
 impl Words {
-    /// Maps what [`create`] made, of so many words.
+    /// Makes so many words, all 0, and maps them.
+    ///
+    /// # Errors
+    /// As [`create`] and [`Words::map`].
+    pub fn create(name: &CStr, count: NonZeroUsize) -> io::Result<(Self, OwnedFd)> {
+        let fd = create(name, length(count)?)?;
+        Ok((Self::map(&fd, count)?, fd))
+    }
+
+    /// Maps what [`Words::create`] made, of the same count.
     ///
     /// # Errors
     /// As [`Shared::map`]; or it is more than can be addressed.
     pub fn map(fd: impl AsFd, count: NonZeroUsize) -> io::Result<Self> {
-        let length = count.checked_mul(WORD).ok_or_else(|| io::Error::other("too many words"))?;
-        Shared::map(fd, length).map(Self)
+        Shared::map(fd, length(count)?).map(Self)
     }
 
     /// All of them.
@@ -109,6 +118,11 @@ impl Words {
         // time.
         unsafe { std::slice::from_raw_parts(start.as_ptr(), self.0.length / WORD.get()) }
     }
+}
+
+/// Of so many words, in bytes.
+fn length(count: NonZeroUsize) -> io::Result<NonZeroUsize> {
+    count.checked_mul(WORD).ok_or_else(|| io::Error::other(format!("{count} words are too many")))
 }
 
 impl Drop for Shared {
@@ -137,8 +151,8 @@ mod tests {
     #[test]
     fn words_are_shared_too() {
         let count = NonZeroUsize::new(600).unwrap();
-        let fd = create(c"test", count.checked_mul(WORD).unwrap()).unwrap();
-        let (one, other) = (Words::map(&fd, count).unwrap(), Words::map(&fd, count).unwrap());
+        let (one, fd) = Words::create(c"test", count).unwrap();
+        let other = Words::map(&fd, count).unwrap();
         one.all()[599].store(u64::MAX - 1, Relaxed);
         assert_eq!(other.all().len(), 600);
         assert_eq!(other.all()[599].load(Relaxed), u64::MAX - 1);

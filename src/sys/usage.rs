@@ -4,6 +4,8 @@ use std::{fs, io, time::Duration};
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::limits::page;
+
 /// What one process takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -19,10 +21,9 @@ pub struct Usage {
 /// It is gone; or `/proc` isn't mounted, or says it in a way that this doesn't know.
 pub fn of(os_pid: u32) -> io::Result<Usage> {
     let path = format!("/proc/{os_pid}/stat");
-    let unit = |name| sysconf(name).ok().flatten().and_then(|value| u64::try_from(value).ok());
-    let page = unit(SysconfVar::PAGE_SIZE).unwrap_or(4096);
-    let tick = unit(SysconfVar::CLK_TCK).filter(|tick| *tick > 0).unwrap_or(100);
-    parse(&fs::read_to_string(&path)?, page, tick)
+    let tick = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|tick| u64::try_from(tick).ok());
+    let tick = tick.filter(|tick| *tick > 0).unwrap_or(100);
+    parse(&fs::read_to_string(&path)?, page() as u64, tick)
         .ok_or_else(|| io::Error::other(format!("{path} is not as expected")))
 }
 

@@ -163,15 +163,21 @@ impl Connections {
             if speaks(&stream, patience.header, &mut drain).await {
                 let stream = Stream::new(stream, patience);
                 let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
-                let ended = tokio::select! {
-                    // First: what has arrived is read before it is told to end.
-                    biased;
-                    ended = connection.as_mut() => ended,
-                    () = readers.stalled(patience.write) => Err(NOT_READ.into()),
-                    () = must_end(&mut drain, &wire) => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
+                let served = async {
+                    tokio::select! {
+                        // First: what has arrived is read before it is told to end.
+                        biased;
+                        ended = connection.as_mut() => return ended,
+                        () = must_end(&mut drain, &wire) => {}
                     }
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                };
+                let ended = tokio::select! {
+                    biased;
+                    ended = served => ended,
+                    // Also when it is to end: what is left unread would hold the drain.
+                    () = readers.stalled(patience.write) => Err(NOT_READ.into()),
                 };
                 if let Err(error) = ended {
                     // The client's affair, mostly.

@@ -87,7 +87,7 @@ impl Framing {
     fn byte(&mut self, byte: &mut u8) {
         match (self.at, *byte) {
             (At::Start, b'\n') => {
-                if &self.line[..self.length.min(LONGEST)] == b"pri * http/2.0" {
+                if &self.line[..self.length] == b"pri * http/2.0" {
                     self.at = At::Off;
                 } else if self.length > 0 {
                     self.at = At::Name;

@@ -3,7 +3,7 @@
 //!
 //! `run` calls it with each `Check`. It decides nothing: the master judges the status.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc};
 
 use anyhow::Context as _;
 use http::{HeaderValue, Request, header};
@@ -14,7 +14,7 @@ use super::service::Service;
 use crate::{
     child::Cluster,
     host::Response,
-    ipc::message::{CheckId, ToMaster},
+    ipc::message::{Check, ToMaster},
 };
 
 /// Of the body, what is read; the rest is left.
@@ -38,7 +38,7 @@ impl Health {
     }
 
     /// Begins one. Its result goes to the master.
-    pub(super) fn check(&self, check: CheckId, path: String, limit: Duration) {
+    pub(super) fn check(&self, Check { check, path, timeout: limit }: Check) {
         let (service, cluster, host) = (self.service.clone(), self.cluster.clone(), self.host.clone());
         tokio::spawn(async move {
             let result = match timeout(limit, ask(&service, &path, &host)).await {

@@ -2,10 +2,13 @@
 //! goes on, so that nothing is to be seen on its socket (`stream` sees HTTP/1's).
 //!
 //! ```text
-//!   made, or a frame was given ── unread since then ── hyper asks for more ── the guest's turn
+//!   a piece was given to hyper ── unread since then ── all of it is with the socket ── the guest's turn
 //! ```
 //!
-//! Hyper asks a body for more only when its client has made room.
+//! Hyper asks a body for more, and drops it after its last piece, as soon as the client has room for one
+//! byte of what came before; what is left waits in the connection. So each piece of data tells when it is
+//! dropped itself. A client must take a piece, of no more than [`PIECE`] bytes, within the time; one that
+//! does so piece by piece, and no faster, may keep what hyper holds of each response: two of them.
 
 use std::{
     future::poll_fn,
@@ -14,7 +17,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -25,17 +28,26 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::host::ResponseBody;
 
+/// The most bytes that hyper is given at once: a frame of HTTP/2, where the client wants no larger ones.
+const PIECE: usize = 16 * 1024;
+
 /// The responses of one connection.
 #[derive(Default)]
 pub(super) struct Readers {
-    /// Since when each is unread; none while the guest has nothing for it.
-    unread: Mutex<Slab<Option<Instant>>>,
+    responses: Mutex<Slab<Unread>>,
     any: AtomicBool,
 }
 
+/// What is unread of a response.
+struct Unread {
+    pieces: usize,
+    /// Since when there is no more of them, and no less.
+    since: Instant,
+}
+
 impl Readers {
-    fn lock(&self) -> MutexGuard<'_, Slab<Option<Instant>>> {
-        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slab<Unread>> {
+        self.responses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when one has been unread for so long; at the latest after twice that. To be polled by
@@ -44,7 +56,7 @@ impl Readers {
     pub(super) async fn stalled(&self, limit: Duration) {
         poll_fn(|_| if self.any.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
         loop {
-            let oldest = self.lock().iter().filter_map(|(_, since)| *since).min();
+            let oldest = self.oldest();
             match oldest.map(|since| since + limit) {
                 Some(due) if due <= Instant::now() => return,
                 Some(due) => sleep_until(due.into()).await,
@@ -52,14 +64,23 @@ impl Readers {
             }
         }
     }
+
+    fn oldest(&self) -> Option<Instant> {
+        let responses = self.lock();
+        let unread = responses.iter().filter(|(_, unread)| unread.pieces > 0);
+        unread.map(|(_, unread)| unread.since).min()
+    }
 }
 
 /// A response's body on its way to hyper.
 pub(super) struct Watched {
     body: ResponseBody,
-    watch: Option<Watch>,
+    watch: Option<Arc<Watch>>,
+    /// Of the guest's last data, what hyper was not given yet; empty without a watch.
+    rest: Bytes,
 }
 
+/// One response, until its body and all of its pieces are gone.
 struct Watch {
     readers: Arc<Readers>,
     key: usize,
@@ -68,20 +89,51 @@ struct Watch {
 impl Watched {
     /// Of a connection where that need not be known.
     pub(super) fn not(body: ResponseBody) -> Self {
-        Self { body, watch: None }
+        Self { body, watch: None, rest: Bytes::new() }
     }
 
-    /// Is unread from now on.
     pub(super) fn by(readers: Arc<Readers>, body: ResponseBody) -> Self {
-        let key = readers.lock().insert(Some(Instant::now()));
+        let key = readers.lock().insert(Unread { pieces: 0, since: Instant::now() });
         readers.any.store(true, Relaxed);
-        Self { body, watch: Some(Watch { readers, key }) }
+        Self { body, watch: Some(Arc::new(Watch { readers, key })), rest: Bytes::new() }
+    }
+}
+
+impl Watch {
+    /// Data that is unread as long as it lives.
+    fn give(self: &Arc<Self>, data: Bytes) -> Bytes {
+        self.change(|pieces| pieces + 1);
+        Bytes::from_owner(Piece { data, watch: Arc::clone(self) })
+    }
+
+    fn change(&self, by: impl Fn(usize) -> usize) {
+        if let Some(unread) = self.readers.lock().get_mut(self.key) {
+            *unread = Unread { pieces: by(unread.pieces), since: Instant::now() };
+        }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.readers.lock().try_remove(self.key);
+    }
+}
+
+/// What hyper is given, until it has written it.
+struct Piece {
+    data: Bytes,
+    watch: Arc<Watch>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.watch.change(|pieces| pieces.saturating_sub(1));
     }
 }
 
@@ -93,21 +145,81 @@ impl Body for Watched {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        if let Some(watch) = &this.watch
-            && let Some(since) = watch.readers.lock().get_mut(watch.key)
-        {
-            *since = polled.is_ready().then(Instant::now);
+        let Self { body, watch, rest } = self.get_mut();
+        let Some(watch) = watch else { return Pin::new(body).poll_frame(cx) };
+        if rest.is_empty() {
+            let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) => *rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
-        polled
+        let piece = rest.split_to(rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(watch.give(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(hint.lower().saturating_add(rest));
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_piece_is_unread_until_it_is_dropped() {
+        let readers = Arc::new(Readers::default());
+        let text = "x".repeat(2 * PIECE + 1);
+        let mut body = Watched::by(readers.clone(), ResponseBody::text(text.clone()));
+        assert_eq!((readers.oldest(), body.size_hint().exact()), (None, Some(text.len() as u64)));
+        let mut pieces = vec![];
+        for left in [PIECE + 1, 1, 0] {
+            assert!(!body.is_end_stream());
+            pieces.push(body.frame().await.unwrap().unwrap().into_data().unwrap());
+            assert_eq!(body.size_hint().exact(), Some(left as u64));
+        }
+        assert!(body.is_end_stream());
+        assert_eq!(pieces.concat(), text.as_bytes());
+        // Hyper drops the body before all of it is written.
+        drop(body);
+        let mut before = readers.oldest().unwrap();
+        while pieces.len() > 1 {
+            pieces.pop();
+            let after = readers.oldest().unwrap();
+            assert!(after > before, "it has read some more");
+            before = after;
+        }
+        let begun = Instant::now();
+        readers.stalled(Duration::from_millis(20)).await;
+        assert!(begun.duration_since(before) + begun.elapsed() >= Duration::from_millis(20));
+        // One that is sent in part is the same one.
+        let rest = pieces[0].slice(1..);
+        pieces.clear();
+        assert_eq!(readers.oldest(), Some(before));
+        drop(rest);
+        assert!(readers.oldest().is_none() && readers.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_watched_is_passed_on_as_it_is() {
+        let text = "x".repeat(2 * PIECE);
+        let mut body = Watched::not(ResponseBody::text(text.clone()));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), text.len());
+        assert!(body.is_end_stream());
     }
 }

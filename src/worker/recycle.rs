@@ -41,7 +41,8 @@ pub(super) struct Wearing {
 }
 
 impl Wearing {
-    /// From now on. The handles are those of `resident`, where there is such an instance.
+    /// From now on, which is not before the cluster is ready: the master replaces nobody until then, and
+    /// a reason is given once. The handles are those of `resident`, where there is such an instance.
     pub(super) fn new(app: &App, resident: Option<Handle>) -> Self {
         let bounds = app.worker.as_ref().map(|worker| Bounds::new(&worker.recycle, fastrand::f64()));
         let bounds = bounds.map(|bounds| Bounds { taken: most_taken(app), ..bounds });
@@ -56,13 +57,15 @@ impl Wearing {
                 _ = self.look.tick() => self.handles.iter_mut().for_each(Handles::look),
                 () = counted(&mut self.handles) => {}
             }
+            // Read only where there is a bound: every worker looks, twice a second.
             let memory = bounds.memory.and_then(|_| usage::resident().ok());
+            let taken = bounds.taken.and_then(|_| usage::data().ok());
             let wear = Wear {
                 requests: connections.requests(),
                 age: self.since.elapsed(),
                 memory: memory.unwrap_or_default(),
                 handles: self.handles.as_ref().map_or(0, |handles| handles.last as u64),
-                taken: usage::data().unwrap_or_default(),
+                taken: taken.unwrap_or_default(),
             };
             if let Some(reason) = bounds.reached(&wear) {
                 self.bounds = None;
@@ -121,7 +124,7 @@ fn most_taken(app: &App) -> Option<u64> {
 pub(super) struct Wear {
     /// Requests that it was given.
     pub(super) requests: u64,
-    /// Since it was ready.
+    /// Since its cluster was ready.
     pub(super) age: Duration,
     /// Resident, in bytes.
     pub(super) memory: u64,

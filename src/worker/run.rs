@@ -1,9 +1,12 @@
 //! A worker's life.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::time::timeout;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{
     accept::Acceptor,
@@ -17,7 +20,7 @@ use crate::{
     child::{Child, Event, Instance, load, settings},
     cluster::Role,
     host::{BodyLimits, Handle, Job, PerRequest, Purpose, Requests, Wasi},
-    ipc::message::{Idle, ToMaster},
+    ipc::message::{Idle, Stop, ToMaster},
     manifest::{InstanceMode, Worker},
 };
 
@@ -108,24 +111,28 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
     let mut guest = tokio::spawn(async move {
         match instance {
             Some(instance) => instance.run().await,
-            None => std::future::pending().await,
+            None => pending().await,
         }
     });
     let mut accepting = tokio::spawn(acceptor.run(connections.clone()));
     let mut accepted_all = false;
     child.ready();
-    let mut wearing = Wearing::new(&child.boot.app, handle.clone());
-    let (within, idle) = loop {
+    let mut wearing = None;
+    let Stop { within, idle } = loop {
         tokio::select! {
-            reason = wearing.out(&connections) => {
+            reason = worn_out(&mut wearing, &connections) => {
                 // The master sees to it from here on.
                 child.cluster.tell(&ToMaster::Recycle { reason });
             }
             event = child.inbox.next() => match event {
-                Event::Stop { within, idle } => break (within, idle),
+                Event::Stop(stop) => break stop,
                 Event::Serve => connections.open(),
-                Event::Check { check, path, timeout } => health.check(check, path, timeout),
-                Event::ClusterReady | Event::RunEnded(..) | Event::Superseded => {}
+                Event::Check(check) => health.check(check),
+                // Not before: until then the master replaces nobody, and a worker asks only once.
+                Event::ClusterReady => {
+                    wearing.get_or_insert_with(|| Wearing::new(&child.boot.app, handle.clone()));
+                }
+                Event::RunEnded(..) | Event::Superseded => {}
             },
             ended = &mut guest => {
                 // The requests in hand are answered: with a failure, since their instance has gone.
@@ -139,12 +146,14 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
             }
         }
     };
-    connections.stop_accepting();
     let patience = within.mul_f64(DRAIN_SHARE);
+    let (drained_by, drain_deadline) = watch::channel(Instant::now() + patience);
+    connections.stop_accepting();
     let linger = match idle {
         Idle::Close => Duration::ZERO,
         Idle::Linger => LINGER.min(patience / 2),
     };
+    let no_more = accepting.abort_handle();
     let drained = async {
         if !accepted_all {
             // What was handed over before the stop may come after it, on the other socket.
@@ -155,8 +164,16 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
                 Err(_) => accepting.abort(),
             }
         }
-        if timeout(patience, connections.drained(linger)).await.is_err() {
-            tracing::warn!("stopping with open connections, whose clients do not read or requests take long");
+        connections.drained(linger).await;
+    };
+    let ended = async {
+        tokio::select! {
+            biased;
+            () = drained => {}
+            () = passed(drain_deadline) => {
+                no_more.abort();
+                tracing::warn!("stopping with open connections, whose clients do not read or requests take long");
+            }
         }
         if let Some(handle) = handle {
             handle.send(Job::Stop);
@@ -165,18 +182,41 @@ async fn serve(child: &mut Child, started: Started) -> anyhow::Result<()> {
     };
     // The guest's last requests may still need the cluster.
     tokio::select! {
-        () = drained => {}
+        () = ended => {}
         () = async {
             loop {
-                // The second time: there is nobody else any more, and less time.
-                if let Event::Stop { idle: Idle::Close, .. } = child.inbox.next().await {
-                    connections.close_idle();
+                // The second time: there is less time, and nobody else any more.
+                if let Event::Stop(Stop { within, idle }) = child.inbox.next().await {
+                    let sooner = Instant::now() + within.mul_f64(DRAIN_SHARE);
+                    drained_by.send_modify(|by| *by = sooner.min(*by));
+                    if idle == Idle::Close {
+                        connections.close_idle();
+                    }
                 }
             }
         } => {}
     }
     child.cluster.flushed().await;
     Ok(())
+}
+
+/// Why this worker should be replaced, once it has begun to wear. Dropping the future loses nothing.
+async fn worn_out(wearing: &mut Option<Wearing>, connections: &Connections) -> String {
+    match wearing {
+        Some(wearing) => wearing.out(connections).await,
+        None => pending().await,
+    }
+}
+
+/// Returns at a time that may come nearer meanwhile.
+async fn passed(mut deadline: watch::Receiver<Instant>) {
+    loop {
+        let by = *deadline.borrow_and_update();
+        tokio::select! {
+            () = sleep_until(by) => return,
+            Ok(()) = deadline.changed() => {}
+        }
+    }
 }
 
 fn purpose(worker: &Worker, memory: usize) -> Purpose {

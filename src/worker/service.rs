@@ -77,7 +77,8 @@ impl Service {
         if is_bare { response.map(|_| ResponseBody::Full(None)) } else { response }
     }
 
-    /// Answers a request that comes from inside, and has no body. It is no client's, and not counted.
+    /// Answers a request that comes from inside, and has no body. It is no client's, and not counted among
+    /// requests and responses; where it is refused or run again, that is counted, as it tells of the guest.
     pub(super) async fn inside(&self, parts: Parts) -> Response {
         let now = Instant::now();
         let _noted = self.options.blackbox.request(parts.method.as_str(), parts.uri.path(), now);

@@ -5,12 +5,12 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde_json::Value;
 
-use crate::support::{App, Guest, Program, hatchery};
+use crate::support::{App, Guest, Program, clean, hatchery};
 
 /// An app with a secret, a folder to read and one to write to.
 fn app(version: &str) -> App {
@@ -163,12 +163,8 @@ fn signed_and_trusted() {
 fn a_key_with_a_password() {
     let folder = folder("1");
     let with = |password: Option<&str>, arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
-        command
-            .args(arguments)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .env_remove("HATCHERY_KEY_PASSWORD");
+        let mut command = clean(env!("CARGO_BIN_EXE_hatchery"));
+        command.args(arguments).current_dir(folder.path());
         command.envs(password.map(|password| ("HATCHERY_KEY_PASSWORD", password)));
         let done = command.output().unwrap();
         (done.status.code(), String::from_utf8(done.stderr).unwrap())

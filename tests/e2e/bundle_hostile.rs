@@ -11,7 +11,7 @@ use std::{
 use nix::sys::resource::{UsageWho, getrusage};
 use tar::{EntryType, Header};
 
-use crate::support::Guest;
+use crate::support::{Guest, clean};
 
 /// The most resident memory of the process that reads an archive.
 pub(super) const MEMORY: u64 = 64 << 20;
@@ -282,8 +282,8 @@ pub(super) fn picture(folder: &Path) -> Vec<(PathBuf, u64)> {
 
 /// What `inspect` says, with a temporary folder of its own.
 fn inspect(file: &Path, tmp: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
-    command.arg("inspect").arg(file).env("TMPDIR", tmp).stdin(Stdio::null());
+    let mut command = clean(env!("CARGO_BIN_EXE_hatchery"));
+    command.arg("inspect").arg(file).env("TMPDIR", tmp);
     let done = command.output().unwrap();
     (done.status.code(), String::from_utf8(done.stderr).unwrap() + &String::from_utf8(done.stdout).unwrap())
 }

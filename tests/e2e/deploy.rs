@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{App, Connection, Guest, Load, Service, Version, empty, eventually, get, request};
+use crate::support::{
+    App, Connection, Guest, Load, Service, Version, colour, empty, eventually, get, request,
+};
 
 /// The load that no deploy may disturb.
 const CONNECTIONS: usize = 64;
@@ -25,11 +27,6 @@ fn version(number: u32, listen: &str) -> App {
         .version(&format!("0.{number}.0"))
         .worker(Guest::ProbeP3, &keys)
         .agent(Guest::ProbeP3, "")
-}
-
-async fn colour(addr: std::net::SocketAddr) -> String {
-    let reply = get(addr, "/env").await;
-    reply.json::<Value>()["COLOUR"].as_str().unwrap().to_owned()
 }
 
 /// Both were deployed, the second last.
@@ -108,8 +105,7 @@ async fn back_and_forth() {
     let error = service.fails(&["deploy", &one]).await;
     assert!(error.contains("version 0.1.0 is older than 0.2.0"), "{error}");
     assert_eq!(colour(addr).await, "2");
-    let history = service.ok(&["history", "probe", "--json"]).await;
-    let history: Value = serde_json::from_str(&history).unwrap();
+    let history = service.history("probe").await;
     let entries = history["history"].as_array().unwrap();
     let ends: Vec<_> =
         entries.iter().map(|entry| (entry["action"].as_str(), entry["failure"].is_null())).collect();
@@ -122,6 +118,36 @@ async fn back_and_forth() {
     assert_eq!(colour(addr).await, "1");
     let error = service.fails(&["deploy", "sha256:0000"]).await;
     assert!(error.contains("no bundle in the store"), "{error}");
+}
+
+/// What began while the store is pruned might want what goes: it is refused, and goes well after that.
+#[tokio::test]
+async fn nothing_begins_while_the_store_is_pruned() {
+    let Versions { service, addr, one, .. } = Versions::deployed().await;
+    // As long as somebody adds, who removes has to wait.
+    let lock = std::fs::File::open(service.home().join("store/lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let meanwhile = async {
+        eventually("a storekeeper", async || {
+            service.processes().iter().any(|process| process.title.contains("storekeeper"))
+        })
+        .await;
+        for arguments in [
+            &["deploy", &one, "--allow-downgrade"][..],
+            &["rollback", "probe"],
+            &["reload", "probe"],
+            &["store", "prune"],
+        ] {
+            let error = service.fails(arguments).await;
+            assert!(error.contains("the store is being pruned"), "{arguments:?}: {error}");
+        }
+        drop(lock);
+    };
+    let (pruned, ()) = tokio::join!(service.ok(&["store", "prune", "--keep", "0"]), meanwhile);
+    assert!(pruned.starts_with("removed 2 bundles"), "{pruned}");
+    assert_eq!(colour(addr).await, "2");
+    service.ok(&["deploy", &one, "--allow-downgrade"]).await;
+    assert_eq!(colour(addr).await, "1");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::bundle_hostile::picture;
-use crate::support::{App, Guest, Load, Service, Version, get};
+use crate::support::{App, Guest, Load, Service, Version, generation, get};
 
 /// Set for the child below, which may mount.
 const SMALL_DISK: &str = "HATCHERY_TEST_SMALL_DISK";
@@ -50,10 +50,6 @@ fn fill(home: &Path, room: u64) {
     file.set_len((full / 4096 * 4096).saturating_sub(room << 10)).unwrap();
 }
 
-async fn generation(addr: std::net::SocketAddr) -> u64 {
-    get(addr, "/self").await.json::<Value>()["generation"].as_u64().unwrap()
-}
-
 #[tokio::test]
 #[ignore = "what a child does, on a file system that it fills"]
 async fn fills_a_small_disk() {
@@ -78,11 +74,8 @@ async fn fills_a_small_disk() {
     load.goes_on(50).await;
     let (store, record) = (home.join("store"), home.join("apps/probe/app.json"));
     let (before, processes) = (picture(&store), service.processes());
-    let deployed = async || {
-        let history: Value =
-            serde_json::from_str(&service.ok(&["history", "probe", "--json"]).await).unwrap();
-        history["deployed"]["version"].as_str().unwrap().to_owned()
-    };
+    let deployed =
+        async || service.history("probe").await["deployed"]["version"].as_str().unwrap().to_owned();
     let (mut refusals, mut last) = (0, 0);
     for room in ROOM {
         fill(&home, room);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::bundle_hostile::{MEMORY, large, picture, table};
-use crate::support::{App, Guest, Load, Service, Version};
+use crate::support::{App, Guest, Load, Service, Version, marked};
 
 /// The rest is refused by the same code for `inspect`, whose test has all.
 const TRIED: [&str; 12] = [
@@ -85,7 +85,7 @@ impl Peak {
         let thread = thread::spawn(move || {
             let mut most = 0;
             while !is_over.load(SeqCst) {
-                for keeper in Service::marked(&mark).iter().filter(|one| one.title.contains("storekeeper")) {
+                for keeper in marked(&mark).iter().filter(|one| one.title.contains("storekeeper")) {
                     // It ends when it likes.
                     most = most.max(keeper.try_peak_memory().unwrap_or(0) << 10);
                 }

@@ -1,20 +1,16 @@
 //! Deploys from a registry: bundles by tag and by digest, components of other tools with a manifest, and
 //! what was tampered with.
 
-use std::{fs, net::SocketAddr};
+use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{App, Guest, Load, Registry, Service, User, Version, digest, eventually, get};
+use crate::support::{App, Guest, Load, Registry, Service, User, Version, colour, digest, eventually, get};
 
 /// A version that says which it is.
 fn version(number: u32, listen: &str) -> App {
     let keys = format!("workers = 1\nlisten = \"{listen}\"\nenvironment = {{ COLOUR = \"{number}\" }}");
     App::new("probe").version(&format!("0.{number}.0")).worker(Guest::ProbeP3, &keys)
-}
-
-async fn colour(addr: SocketAddr) -> String {
-    get(addr, "/env").await.json::<Value>()["COLOUR"].as_str().unwrap().to_owned()
 }
 
 /// Packs a version and pushes it; what `push --json` says.
@@ -73,7 +69,7 @@ async fn a_bundle_by_tag_and_by_digest() {
     assert!(error.contains("--plain-http"), "{error}");
     load.goes_on(50).await;
     assert_eq!(load.end().await, [""; 0]);
-    let history: Value = serde_json::from_str(&service.ok(&["history", "probe", "--json"]).await).unwrap();
+    let history = service.history("probe").await;
     let versions: Vec<_> =
         history["history"].as_array().unwrap().iter().map(|entry| entry["version"].as_str()).collect();
     assert_eq!(versions, [Some("0.1.0"), Some("0.2.0")]);

@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, DEADLINE, Guest, Load, Service, Version, eventually, get, in_time};
+use crate::support::{App, DEADLINE, Guest, Load, Service, Version, eventually, generation, in_time};
 
 /// The load on the old version all the while.
 const CONNECTIONS: usize = 8;
@@ -193,8 +193,7 @@ async fn broken_bundles_are_refused() {
     let (addr, other) = (service.addr_of("probe").await, service.addr_of("other").await);
     let fixed = packed(&service, &version("0.5.0", Guest::ProbeP3.wasm(), addr, ""), Signed::Ours).await;
     service.ok(&["deploy", &fixed]).await;
-    let generation = async || get(addr, "/self").await.json::<Value>()["generation"].as_u64().unwrap();
-    assert_eq!(generation().await, 2);
+    assert_eq!(generation(addr).await, 2);
 
     let processes = service.processes();
     let load = Load::start(addr, Version::H1, CONNECTIONS);
@@ -217,7 +216,7 @@ async fn broken_bundles_are_refused() {
             wrong.push(format!("{what}: not a message of its own: {error}"));
         }
         // The old one goes on, and nothing else does.
-        assert_eq!(generation().await, 2, "{what}");
+        assert_eq!(generation(addr).await, 2, "{what}");
         load.goes_on(20).await;
         assert!(
             in_time(DEADLINE, async || service.processes() == processes).await,
@@ -239,7 +238,7 @@ async fn broken_bundles_are_refused() {
     // None of it is in the way of a good one.
     let good = packed(&service, &version("0.6.0", Guest::ProbeP3.wasm(), addr, ""), Signed::Ours).await;
     service.ok(&["deploy", &good]).await;
-    eventually("the good one", async || generation().await > 2).await;
+    eventually("the good one", async || generation(addr).await > 2).await;
 }
 
 /// Packs it, as the test's folder has it last.
@@ -257,8 +256,7 @@ async fn packed(service: &Service, app: &App, signed: Signed) -> String {
 }
 
 async fn history(service: &Service) -> Vec<Value> {
-    let history: Value = serde_json::from_str(&service.ok(&["history", "probe", "--json"]).await).unwrap();
-    history["history"].as_array().unwrap().clone()
+    service.history("probe").await["history"].as_array().unwrap().clone()
 }
 
 /// Without what the command logged.

@@ -32,7 +32,7 @@ pub(super) struct Attack {
 /// `cpu-limit`, and `request-timeout`, which a guest that computes has to be stopped before, also on a
 /// busy machine.
 const CPU_LIMIT: Duration = Duration::from_secs(1);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Of the trap for too many handles.
 const HANDLES: &str = "handle limit exceeded";
@@ -86,7 +86,7 @@ pub(super) fn table() -> (Vec<u8>, Attack) {
 pub(super) const LIMITS: &str = "[limits]
 memory = \"64MiB\"
 cpu-limit = \"1s\"
-request-timeout = \"3s\"
+request-timeout = \"6s\"
 trap-limit = 10000";
 
 #[tokio::test]

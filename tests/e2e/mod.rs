@@ -2,6 +2,7 @@
 //!
 //! The components are built beforehand (`just guests`). Set
 //! - `HATCHERY_GUESTS` to the folder they are in, where it is not the usual one,
+//! - `HATCHERY_COMPONENTS` to that of the guests that are not Rust,
 //! - `HATCHERY_E2E_MIB` to the size of the large body (256),
 //! - `HATCHERY_E2E_LOAD` to the seconds of each load (2),
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
@@ -11,13 +12,16 @@
 
 mod admin;
 mod balance;
+mod board;
 mod bundle;
 mod bundle_hostile;
 mod cache;
 mod canary;
 mod capabilities;
 mod cgroup;
+mod check;
 mod cli;
+mod compile;
 mod crash;
 mod deploy;
 mod deploy_crash;
@@ -25,6 +29,8 @@ mod deploy_full_disk;
 mod deploy_hostile;
 mod deploy_oci;
 mod deploy_refused;
+mod dev;
+mod escape;
 mod flat;
 mod foreground;
 mod hang;
@@ -35,14 +41,19 @@ mod http;
 mod messenger;
 mod misbehaviour;
 mod neighbours;
+mod new;
 mod oci;
 mod oci_hostile;
+mod outbound;
+mod outbound_broker;
 mod overload;
 mod recycle;
 mod reliability;
 mod reload;
 mod requests;
 mod restart;
+mod run_tests;
+mod samples;
 mod schedules;
 mod service;
 mod start;

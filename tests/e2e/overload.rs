@@ -10,7 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use futures::SinkExt as _;
-use hyper::body::Frame;
+use http_body_util::BodyExt as _;
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -160,6 +162,30 @@ async fn a_client_that_does_not_read_one_of_its_responses_is_given_up() {
         let reply = Connection::open(cluster.addr(), Version::H2).await.get("/sleep?ms=2000").await;
         assert_eq!(reply.status, 200, "{guest:?}");
         drop(unread);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_the_end_of_a_response_is_given_up() {
+    let cluster = Cluster::start(&[App::probe(Guest::ProbeP3, 1).more(SHORT)]).await;
+    let addr = cluster.addr();
+    for reads in [true, false] {
+        // All of the response is with the worker's connection, and no more than a byte with the client.
+        let stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let mut client = http2::Builder::new(TokioExecutor::new());
+        let client = client.initial_stream_window_size(1);
+        let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let hello = request("GET", &format!("http://{addr}/hello"), empty());
+        let response = sender.send_request(hello).await.unwrap();
+        assert_eq!(response.status(), 200);
+        if reads {
+            assert_eq!(response.collect().await.unwrap().to_bytes(), "hello\n");
+            assert_eq!(cluster.log.count("`write-timeout`"), 0);
+        } else {
+            eventually("its end", async || cluster.log.count("`write-timeout`") == 1).await;
+            drop(response);
+        }
     }
 }
 

@@ -72,6 +72,17 @@ async fn when_it_takes_much_memory() {
     eventually("another process", async || cluster.log.count("replacement=true") >= 1).await;
 }
 
+#[tokio::test]
+async fn a_bound_that_is_reached_while_others_start_counts() {
+    // The first one reaches it when it is ready, and the last one is not.
+    let keys = "workers = 3\nrecycle = { memory = \"16MiB\" }";
+    let cluster = Cluster::start(&[App::new("probe").worker(Guest::ProbeP3, keys)]).await;
+    let first: Vec<_> = (1..=3).map(|pid| format!("pid={pid} reason=\"takes ")).collect();
+    for reason in first {
+        cluster.log.wait_for(&reason).await;
+    }
+}
+
 /// Clients that make their worker's guest leak handles, over and over until the log has the text so
 /// often. Every answer must be a 200.
 async fn leak_until(cluster: &Cluster, path: &'static str, text: &str, times: usize) {

@@ -90,6 +90,36 @@ async fn what_cant_come_back_does_not_keep_others_from_it() {
     assert_eq!(status["failed"][0]["name"], "bad", "{status}");
 }
 
+/// It keeps neither the master nor the other apps from anything; only what is to go can't be told.
+#[tokio::test]
+async fn a_damaged_record_is_one_apps_affair() {
+    let service = Service::new();
+    let app = |name| service.write(&App::new(name).worker(Guest::ProbeP3, "workers = 1"));
+    let (good, bad) = (app("good"), app("bad"));
+    service.start(&[&good, &bad]).await;
+    service.ok(&["stop"]).await;
+    let record = service.home().join("apps/bad/app.json");
+    let whole = fs::read(&record).unwrap();
+    fs::write(&record, &whole[..whole.len() / 2]).unwrap();
+    let error = service.fails(&["start"]).await;
+    assert!(error.contains("app=bad") && error.contains("app.json is damaged"), "{error}");
+    assert_eq!(get(service.addr_of("good").await, "/hello").await.text(), "hello\n");
+    let status = service.status().await;
+    assert_eq!(status["failed"][0]["name"], "bad", "{status}");
+    assert!(status["failed"][0]["reason"].as_str().unwrap().contains("app.json is damaged"), "{status}");
+
+    service.ok(&["deploy", &good]).await;
+    let digest = service.history("good").await["deployed"]["digest"].as_str().unwrap().to_owned();
+    service.ok(&["deploy", &digest]).await;
+    assert!(service.ok(&["store", "list"]).await.contains("deployed as good"));
+    assert!(service.fails(&["store", "prune"]).await.contains("app.json is damaged"));
+
+    fs::write(&record, &whole).unwrap();
+    service.ok(&["deploy", &bad]).await;
+    assert_eq!(service.status().await["failed"], json!([]));
+    service.ok(&["store", "prune"]).await;
+}
+
 #[tokio::test]
 async fn scaled_and_reloaded() {
     let service = Service::new();
@@ -128,8 +158,7 @@ async fn undeployed_it_is_gone_for_good() {
     assert_eq!(service.processes().len(), 1, "{:?}", service.processes());
     service.ok(&["restart"]).await;
     assert_eq!(service.status().await["apps"], json!([]));
-    let history = service.ok(&["history", "probe", "--json"]).await;
-    let history: serde_json::Value = serde_json::from_str(&history).unwrap();
+    let history = service.history("probe").await;
     assert_eq!(history["history"][1]["action"], "undeploy");
     assert_eq!(history["deployed"], json!(null));
 }

@@ -88,6 +88,42 @@ async fn a_client_that_does_not_read_does_not_keep_a_guest_from_its_stop() {
 }
 
 #[tokio::test]
+async fn an_http2_client_that_does_not_read_does_not_hold_a_stop() {
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"1m\"\nwrite-timeout = \"2s\"");
+    let mut cluster = Cluster::start(&[app]).await;
+    // Its connection is read, and would be until the drain's end.
+    let mut client = Connection::open(cluster.addr(), Version::H2).await;
+    let unread = client.begin(request("GET", "/source?bytes=100000000", empty())).await.unwrap();
+    assert_eq!(unread.status(), 200);
+    cluster.master().signal(Signal::SIGTERM);
+    assert_eq!(cluster.ended(SOON).await.code(), Some(0));
+    let log = cluster.log.ended().await;
+    assert!(log.contains("`write-timeout`") && !log.contains("SIGKILL"), "{log}");
+    drop(unread);
+}
+
+#[tokio::test]
+async fn a_drain_that_gets_less_time_leaves_some_for_the_guests_stop() {
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"8s\"");
+    let mut cluster = Cluster::start(&[app]).await;
+    let addr = cluster.addr();
+    let slow = tokio::spawn(async move { try_get(addr, "/sleep?ms=60000").await });
+    eventually("the request", async || established(addr.port()) >= 1).await;
+    cluster.master().signal(Signal::SIGHUP);
+    cluster.log.wait_for("reloaded app=probe generation=2").await;
+    // The old worker drains, and had `drain-timeout` for it, 30 s: its guest's stop would come too late.
+    assert_eq!(cluster.processes_of("worker probe").len(), 2);
+    cluster.master().signal(Signal::SIGTERM);
+    assert_eq!(cluster.ended(2 * SOON).await.code(), Some(0));
+    let log = cluster.log.ended().await;
+    // With that code it has ended by itself, after its guest's stop.
+    assert!(log.matches("exit code 0").count() == 2 && !log.contains("SIGKILL"), "{log}");
+    assert_eq!(log.matches("stopping with open connections").count(), 1, "{log}");
+    // It may still hear that its instance has gone.
+    assert!(!slow.await.unwrap().is_ok_and(|reply| reply.status == 200));
+}
+
+#[tokio::test]
 async fn a_second_signal_stops_at_once() {
     for (first, second) in [
         (Some(Signal::SIGINT), Signal::SIGINT),

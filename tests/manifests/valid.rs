@@ -8,8 +8,8 @@ use std::{
 };
 
 use hatchery::manifest::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits,
-    Overlap, Recycle, RunOn, Schedule, Trigger, Worker, load,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
+    Overlap, Recycle, RunOn, Schedule, Test, Trigger, Worker, load,
 };
 
 const VALID: &str = "tests/manifests/valid";
@@ -55,6 +55,12 @@ fn every_key_arrives() {
                         .map(str::to_owned)
                         .to_vec(),
                     output: folder.join("target/cache_worker.wasm"),
+                    tools: vec!["wit-bindgen".to_owned(), "g++".to_owned()],
+                    wit: Some(folder.join("wit")),
+                    live: Some(Live {
+                        files: vec!["*.py".to_owned(), "notes/all.py".to_owned()],
+                        command: Some(vec!["sh".to_owned(), "live.sh".to_owned()]),
+                    }),
                 }),
                 capabilities: Capabilities {
                     environment: [("SOURCE_URL", "http://127.0.0.1:7002/"), ("EMPTY", "")]
@@ -91,6 +97,9 @@ fn every_key_arrives() {
                 build: Some(Build {
                     command: vec!["make".to_owned(), "agent".to_owned()],
                     output: PathBuf::from("/tmp/agent.wasm"),
+                    tools: vec![],
+                    wit: None,
+                    live: None,
                 }),
                 capabilities: Capabilities {
                     environment: [("ROLE".to_owned(), "agent".to_owned())].into(),
@@ -139,6 +148,8 @@ fn every_key_arrives() {
             header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(6),
             write_timeout: Duration::from_secs(7),
+            outbound_connections: 32,
+            outbound_size: 16 << 20,
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
         deploy: Deploy {
@@ -150,6 +161,7 @@ fn every_key_arrives() {
                 within: Duration::from_secs(20),
             }),
         },
+        test: Some(Test { command: vec!["python3".to_owned(), "test it.py".to_owned()] }),
     };
     assert_eq!(app("full.toml"), expected);
 }
@@ -169,6 +181,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(worker.component.build, None);
     assert_eq!(app.agent, None);
     assert_eq!((app.schedules, app.dev_with, app.deploy.health), (vec![], vec![], None));
+    assert_eq!(app.test, None);
     let expected = Limits {
         memory: 256 << 20,
         process_memory: None,
@@ -186,6 +199,8 @@ fn the_defaults_are_those_of_the_design() {
         header_timeout: Duration::from_secs(30),
         body_timeout: Duration::from_secs(30),
         write_timeout: Duration::from_secs(60),
+        outbound_connections: 256,
+        outbound_size: 1 << 30,
     };
     assert_eq!(app.limits, expected);
 }

@@ -6,8 +6,7 @@ use std::{
     ffi::OsString,
     fs,
     net::SocketAddr,
-    os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -15,28 +14,25 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::{
-    App, DEADLINE, in_time,
+    App, DEADLINE,
+    command::clean,
+    in_time,
     lines::Lines,
+    place::Place,
     processes::{MARK, OsProcess, marked},
 };
 
 /// How long an orderly stop may take when a test is done.
 const STOP: Duration = Duration::from_secs(20);
 
-/// Compiled components of all tests, so that each is compiled once. Every cluster's own home has a link
-/// to it.
-pub(super) const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
-
 /// One master with all its apps and processes.
 pub(crate) struct Cluster {
     command: Command,
     /// None before it is launched.
     master: Option<Child>,
-    folder: TempDir,
-    mark: String,
+    place: Place,
     apps: Vec<String>,
     /// What it prints for machines.
     pub(crate) stdout: Lines,
@@ -64,6 +60,30 @@ impl Cluster {
         cluster
     }
 
+    /// As [`Cluster::prepare`], for another verb with the same options, such as `dev`.
+    pub(crate) fn prepare_verb(verb: &str, apps: &[App]) -> Self {
+        let mut cluster = Self::prepare(apps);
+        let run = std::mem::replace(&mut cluster.command, Command::new(binary()));
+        cluster.command.arg(verb).args(run.get_args().skip(1));
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => cluster.command.env(name, value),
+                None => cluster.command.env_remove(name),
+            };
+        }
+        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster
+    }
+
+    /// `hatchery dev` of the app in this folder, with these variables; not ready yet.
+    pub(crate) fn dev(folder: &Path, variables: &[(&str, OsString)]) -> Self {
+        let mut cluster = Self::prepare_verb("dev", &[]);
+        cluster.command.arg(folder).envs(variables.iter().map(|(name, value)| (name, value)));
+        cluster.apps.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
+        cluster.launch(&["--listen", "127.0.0.1:0"]);
+        cluster
+    }
+
     /// As [`Cluster::start`], with no more than so many open files in each process.
     pub(crate) async fn start_with_few_files(apps: &[App], files: u32) -> Self {
         let mut cluster = Self::prepare(apps);
@@ -84,39 +104,35 @@ impl Cluster {
 
     /// Writes all there is to start.
     pub(crate) fn prepare(apps: &[App]) -> Self {
-        let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();
-        let home = folder.path().join("home");
-        fs::create_dir_all(CACHE).unwrap();
-        fs::create_dir_all(&home).unwrap();
-        symlink(CACHE, home.join("cache")).unwrap();
-        let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut command = Command::new(binary());
-        command.arg("run").arg("--home").arg(home);
+        let place = Place::new();
+        let mut command = clean(binary());
+        command.arg("run").arg("--home").arg(place.home());
         for app in apps {
-            let folder = folder.path().join(&app.name);
+            let folder = place.folder.path().join(&app.name);
             fs::create_dir_all(&folder).unwrap();
             app.write(&folder);
             if app.is_named {
                 command.arg(folder);
             }
         }
-        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
-            command.env_remove(name);
-        }
-        command.env(MARK, &mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
-        let misbehave = folder.path().join("misbehave");
+        command.env(MARK, &place.mark).env("HATCHERY_LOG_LEVEL", "debug").env("RUST_BACKTRACE", "1");
+        let misbehave = place.folder.path().join("misbehave");
         fs::write(&misbehave, "").unwrap();
         command.env("HATCHERY_TEST_MISBEHAVE", misbehave);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self {
             command,
             master: None,
-            folder,
-            mark,
+            place,
             apps: apps.iter().map(|app| app.name.clone()).collect(),
             stdout: Lines::default(),
             log: Lines::default(),
         }
+    }
+
+    /// Sets a variable of the master's environment, before it is launched.
+    pub(crate) fn env(&mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) {
+        self.command.env(name, value);
     }
 
     /// Starts what is prepared.
@@ -129,7 +145,8 @@ impl Cluster {
 
     /// Waits for every app's ready line.
     pub(crate) async fn ready(&mut self) {
-        let all = in_time(2 * DEADLINE, async || {
+        // Interpreters are compiled first, which takes minutes where the machine is busy.
+        let all = in_time(6 * DEADLINE, async || {
             self.stdout.count("ready app=") == self.apps.len() || self.status().is_some()
         });
         assert!(all.await, "not ready in time");
@@ -140,12 +157,12 @@ impl Cluster {
 
     /// An app's folder.
     pub(crate) fn folder(&self, app: &str) -> PathBuf {
-        self.folder.path().join(app)
+        self.place.folder.path().join(app)
     }
 
     /// Where the master keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.place.home()
     }
 
     /// An app's crash reports, the oldest first.
@@ -162,7 +179,8 @@ impl Cluster {
     /// socket.
     pub(crate) fn misbehave(&self, who: &OsProcess, bytes: &[u8], times: usize, fds: usize) {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        fs::write(self.folder.path().join("misbehave"), format!("{} {fds} {times} {hex}\n", who.id)).unwrap();
+        fs::write(self.place.folder.path().join("misbehave"), format!("{} {fds} {times} {hex}\n", who.id))
+            .unwrap();
     }
 
     /// Where an app listens, from its ready line.
@@ -185,7 +203,7 @@ impl Cluster {
 
     /// All processes of this cluster, the master included.
     pub(crate) fn processes(&self) -> Vec<OsProcess> {
-        marked(&self.mark)
+        marked(&self.place.mark)
     }
 
     /// The agents or workers by their title's end, such as `worker probe/0`.

@@ -14,6 +14,16 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
+/// A binary that is to be run without what the tests' own environment says to Hatchery, and without input.
+pub(crate) fn clean(binary: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
 /// Runs `hatchery` in a folder, which is its home too.
 pub(crate) fn hatchery(folder: &Path, arguments: &[&str]) -> Done {
     hatchery_with(folder, arguments, &[])
@@ -21,13 +31,10 @@ pub(crate) fn hatchery(folder: &Path, arguments: &[&str]) -> Done {
 
 /// As [`hatchery`], with these environment variables.
 pub(crate) fn hatchery_with(folder: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Done {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
-        command.env_remove(name);
-    }
+    let mut command = clean(env!("CARGO_BIN_EXE_hatchery"));
     command.args(arguments).current_dir(folder).env("HATCHERY_HOME", folder.join("home"));
     command.envs(variables.iter().copied());
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.output().unwrap();
     Done {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

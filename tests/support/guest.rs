@@ -14,6 +14,8 @@ pub(crate) enum Guest {
     CacheAgent,
     HostileP2,
     HostileP3,
+    BoardP2,
+    BoardP3,
 }
 
 impl Guest {
@@ -31,6 +33,8 @@ impl Guest {
             Self::CacheAgent => "cache_agent",
             Self::HostileP2 => "hostile_p2",
             Self::HostileP3 => "hostile_p3",
+            Self::BoardP2 => "board_p2",
+            Self::BoardP3 => "board_p3",
         }
     }
 

@@ -76,6 +76,11 @@ impl Liar {
         seen.iter().filter(|request| request.uri().path().contains(part)).cloned().collect()
     }
 
+    /// Forgets the requests that came.
+    pub(crate) fn forget(&self) {
+        self.seen.lock().unwrap().clear();
+    }
+
     fn serve(tls: Option<TlsAcceptor>, answer: Arc<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

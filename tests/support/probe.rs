@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Instant};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Connection, DEADLINE, Version, empty, full, request};
+use super::{Connection, DEADLINE, Version, empty, full, get, request};
 
 /// One worker. All that is told to it goes over one connection, which stays with that worker.
 pub(crate) struct Probe {
@@ -153,4 +153,14 @@ impl Probe {
     pub(crate) async fn processes(&mut self) -> Vec<Process> {
         self.get("/processes").await
     }
+}
+
+/// What the environment of who answers there has as `COLOUR`.
+pub(crate) async fn colour(addr: SocketAddr) -> String {
+    get(addr, "/env").await.json::<Value>()["COLOUR"].as_str().unwrap().to_owned()
+}
+
+/// The generation of who answers there.
+pub(crate) async fn generation(addr: SocketAddr) -> u64 {
+    get(addr, "/self").await.json::<Value>()["generation"].as_u64().unwrap()
 }

@@ -49,8 +49,17 @@ impl OsProcess {
 
     /// The same, if it is still there.
     pub(crate) fn try_peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM:")
+    }
+
+    /// How often its first thread has gone to sleep: a loop that does nothing hardly ever wakes.
+    pub(crate) fn sleeps(&self) -> u64 {
+        self.status("voluntary_ctxt_switches:").unwrap()
+    }
+
+    fn status(&self, key: &str) -> Option<u64> {
         let status = fs::read_to_string(self.file("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = status.lines().find(|line| line.starts_with(key))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
@@ -90,7 +99,7 @@ impl OsProcess {
 }
 
 /// All that have this mark, zombies excepted (theirs is gone).
-pub(super) fn marked(mark: &str) -> Vec<OsProcess> {
+pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
     let variable = format!("{MARK}={mark}");
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -109,4 +118,9 @@ pub(super) fn marked(mark: &str) -> Vec<OsProcess> {
 /// Waits until none of these lives; false when one still does at the deadline.
 pub(crate) async fn gone(processes: &[OsProcess], deadline: Duration) -> bool {
     in_time(deadline, async || !processes.iter().any(OsProcess::lives)).await
+}
+
+/// The name of the mark's variable, for who starts a cluster by other means.
+pub(crate) fn mark() -> &'static str {
+    MARK
 }

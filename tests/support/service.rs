@@ -4,21 +4,20 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::{
     App, Done,
-    cluster::{CACHE, binary},
+    cluster::binary,
+    command::clean,
+    place::Place,
     processes::{MARK, OsProcess, marked},
 };
 
@@ -27,36 +26,28 @@ const END: Duration = Duration::from_secs(20);
 
 /// One home.
 pub(crate) struct Service {
-    folder: TempDir,
-    mark: String,
+    place: Place,
 }
 
 impl Service {
     /// Nothing runs in it yet.
     pub(crate) fn new() -> Self {
-        let service = Self::with_own_cache();
-        fs::create_dir_all(CACHE).unwrap();
-        symlink(CACHE, service.home().join("cache")).unwrap();
-        service
+        Self { place: Place::new() }
     }
 
     /// One that compiles everything anew.
     pub(crate) fn with_own_cache() -> Self {
-        let folder = tempfile::Builder::new().prefix("hatchery-e2e-").tempdir().unwrap();
-        let mark = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let service = Self { folder, mark };
-        fs::DirBuilder::new().create(service.home()).unwrap();
-        service
+        Self { place: Place::with_own_cache() }
     }
 
     /// What the verbs are run in, the home's parent.
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.place.folder.path()
     }
 
     /// Where it keeps its state.
     pub(crate) fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.place.home()
     }
 
     /// Writes an app, and gives its folder as an argument.
@@ -66,7 +57,7 @@ impl Service {
 
     /// As [`Service::write`], into a folder of this name.
     pub(crate) fn write_to(&self, name: &str, app: &App) -> String {
-        let folder = self.folder.path().join(name);
+        let folder = self.folder().join(name);
         fs::create_dir_all(&folder).unwrap();
         app.write(&folder);
         folder.display().to_string()
@@ -74,35 +65,31 @@ impl Service {
 
     /// The file whose content names the point at which the master is killed.
     pub(crate) fn kill_at(&self) -> PathBuf {
-        self.folder.path().join("kill-at")
+        self.folder().join("kill-at")
     }
 
     /// A file beside the home, as an argument.
     pub(crate) fn file(&self, name: &str, data: impl AsRef<[u8]>) -> String {
-        let file = self.folder.path().join(name);
+        let file = self.folder().join(name);
         fs::write(&file, data).unwrap();
         file.display().to_string()
     }
 
     /// A verb that is to be run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HATCHERY_")) {
-            command.env_remove(name);
-        }
+        let mut command = Command::from(clean(binary()));
         command
             .args(arguments)
-            .current_dir(self.folder.path())
+            .current_dir(self.folder())
             .env("HATCHERY_HOME", self.home())
             .env("HATCHERY_LOG_LEVEL", "debug")
             .env("HATCHERY_TEST_KILL_AT", self.kill_at())
             .env("RUST_BACKTRACE", "1")
-            .env(MARK, &self.mark)
+            .env(MARK, &self.place.mark)
             // Registries of tests are near, and everybody's.
             .env("NO_PROXY", "127.0.0.1")
-            .env("DOCKER_CONFIG", self.folder.path().join("docker"))
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null());
+            .env("DOCKER_CONFIG", self.folder().join("docker"))
+            .env_remove("NOTIFY_SOCKET");
         command
     }
 
@@ -141,6 +128,11 @@ impl Service {
         serde_json::from_str(&self.ok(&["status", "--json"]).await).unwrap()
     }
 
+    /// `history --json` of an app.
+    pub(crate) async fn history(&self, app: &str) -> Value {
+        serde_json::from_str(&self.ok(&["history", app, "--json"]).await).unwrap()
+    }
+
     /// Where an app listens.
     pub(crate) async fn addr_of(&self, app: &str) -> SocketAddr {
         let status = self.status().await;
@@ -162,17 +154,12 @@ impl Service {
 
     /// All that run.
     pub(crate) fn processes(&self) -> Vec<OsProcess> {
-        marked(&self.mark)
+        marked(&self.place.mark)
     }
 
-    /// What tells its processes from all others, for [`Service::marked`].
+    /// What tells its processes from all others, for [`marked`].
     pub(crate) fn mark(&self) -> &str {
-        &self.mark
-    }
-
-    /// All that run of the service with this mark.
-    pub(crate) fn marked(mark: &str) -> Vec<OsProcess> {
-        marked(mark)
+        &self.place.mark
     }
 
     /// How many bytes the store, and all below it, takes.

@@ -1,5 +1,6 @@
 //! `hatchery status`: asks, and shows what was said; with `--watch` again and again.
 
+mod denied;
 mod style;
 mod table;
 
@@ -13,7 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::style::Style;
 use super::home::Home;
-use crate::admin::{self, Client};
+use crate::{
+    admin::{self, Client},
+    log::printable,
+};
 
 /// How often `--watch` asks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -97,7 +101,9 @@ impl Status {
         let mut table = table::render(&status.apps, (output.style)());
         for app in &status.failed {
             let reason = app.reason.lines().next().unwrap_or_default();
-            table += &format!("{} does not run, and is tried again: {reason}\n", app.name);
+            let line = format!("{} does not run, and is tried again: {reason}", app.name);
+            table += &printable(&line);
+            table.push('\n');
         }
         if table.is_empty() {
             "nothing is deployed; see `hatchery deploy --help`\n".clone_into(&mut table);

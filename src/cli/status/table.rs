@@ -4,7 +4,10 @@
 
 use bytesize::ByteSize;
 
-use super::style::{Style, Tone};
+use super::{
+    denied::denied,
+    style::{Style, Tone},
+};
 use crate::{
     cluster::{Role, State},
     log::printable,
@@ -32,14 +35,15 @@ struct Row {
 
 /// The whole table; columns are as wide as what is in them, in all apps.
 pub(super) fn render(apps: &[AppStatus], style: Style) -> String {
-    let apps: Vec<(String, Vec<Row>)> = apps.iter().map(|app| (headline(app), rows(app))).collect();
-    let all = || apps.iter().flat_map(|(_, rows)| rows);
+    let apps: Vec<(String, Vec<Row>, String)> =
+        apps.iter().map(|app| (headline(app), rows(app), denied(app, style))).collect();
+    let all = || apps.iter().flat_map(|(_, rows, _)| rows);
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
         all().map(|row| row.cells[column].chars().count()).chain([HEADS[column].len()]).max().unwrap_or(0)
     });
     let heads = line(&HEADS, &widths);
     let mut text = String::new();
-    for (index, (headline, rows)) in apps.iter().enumerate() {
+    for (index, (headline, rows, denied)) in apps.iter().enumerate() {
         if index > 0 {
             text.push('\n');
         }
@@ -48,6 +52,7 @@ pub(super) fn render(apps: &[AppStatus], style: Style) -> String {
         for row in rows {
             text += &style.line(row.tone, &line(&row.cells.each_ref().map(String::as_str), &widths));
         }
+        text += denied;
     }
     text
 }

@@ -21,7 +21,7 @@ const UNIT_LOG2: u32 = 7;
 const DOUBLINGS: usize = 37;
 
 /// How many there are.
-pub const BUCKETS: usize = PARTS + DOUBLINGS * PARTS;
+pub(super) const BUCKETS: usize = PARTS + DOUBLINGS * PARTS;
 
 /// Where it belongs; what is longer than the last bucket belongs there.
 pub(super) fn bucket(latency: Duration) -> usize {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
         document::{Section, short},
         error::Mistakes,
         keys::Table,
-        path::resolve_inside,
+        path::{resolve, resolve_inside},
     },
     Context,
 };
@@ -57,6 +57,20 @@ fn hosts(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Vec<OutboundHost> 
         }
     }
     found
+}
+
+/// Where the folders really are that a guest may write to. What is wrong with one is noted by [`folders`].
+pub(super) fn writable(table: &Section<'_, '_>, folder: &Path) -> Vec<PathBuf> {
+    let list = table.get("folders").and_then(|folders| folders.get_ref().as_array());
+    let entries = list.into_iter().flatten().filter_map(|entry| entry.get_ref().as_table());
+    entries
+        .filter(|entry| {
+            entry.get("writable").is_some_and(|writable| writable.get_ref().as_bool() == Some(true))
+        })
+        .filter_map(|entry| {
+            resolve(folder, entry.get("source")?.get_ref().as_str()?).ok()?.canonicalize().ok()
+        })
+        .collect()
 }
 
 fn folders(table: &Section<'_, '_>, context: &Context<'_>, mistakes: &mut Mistakes) -> Vec<Folder> {
@@ -108,6 +122,15 @@ fn source(
     if writable && context.guarded.iter().any(|file| file.starts_with(&path)) {
         let title = "a guest that may write here could change its own manifest or component";
         mistakes.at(text.span, title, "give it a folder that holds neither, or leave out `writable`");
+    } else if context.writable.iter().any(|above| path != *above && path.starts_with(above)) {
+        // It would be opened anew for a fresh instance, and a link leads wherever the guest likes.
+        let title =
+            "this folder is inside of one that a guest may write to, and which could put a link in its place";
+        mistakes.at(
+            text.span,
+            title,
+            "put the two beside each other, or leave out `writable` of the outer one",
+        );
     }
     Some(path)
 }

@@ -4,13 +4,13 @@ use std::{fs, io, path::Path};
 
 use super::{
     super::{
-        Build, Component,
+        Build, Component, Live,
         document::{At, Section},
         error::Mistakes,
         keys::Table,
         path::{resolve, resolve_inside},
     },
-    Context, capabilities,
+    Context, capabilities, command,
 };
 
 pub(super) fn component(
@@ -80,13 +80,8 @@ impl Problem {
 fn build(table: &Section<'_, '_>, folder: &Path, mistakes: &mut Mistakes) -> Option<Build> {
     let command_help = "write it as for a shell, as in `command = \"cargo build --release\"`";
     table.missing("command", command_help, mistakes);
-    let command = table.string("command", mistakes).and_then(|At { value, span }| match words(value) {
-        Ok(words) => Some(words),
-        Err((title, help)) => {
-            mistakes.at(span, title, help);
-            None
-        }
-    });
+    let command = command::command(table, "command", mistakes);
+    let tools = tools(table, mistakes);
     let output_help = "name the file that the command leaves, as in `output = \"target/app.wasm\"`";
     table.missing("output", output_help, mistakes);
     let output = table.string("output", mistakes).and_then(|At { value, span }| {
@@ -94,51 +89,49 @@ fn build(table: &Section<'_, '_>, folder: &Path, mistakes: &mut Mistakes) -> Opt
             .map_err(|cause| mistakes.at(span, format!("`output`: {cause}"), output_help))
             .ok()
     });
-    Some(Build { command: command?, output: output? })
+    let wit = table.string("wit", mistakes).and_then(|At { value, span }| {
+        let help = "name the folder with the component's WIT, as in `wit = \"wit\"`";
+        resolve(folder, value).map_err(|cause| mistakes.at(span, format!("`wit`: {cause}"), help)).ok()
+    });
+    let live = live(table, mistakes);
+    Some(Build { command: command?, output: output?, tools, wit, live })
 }
 
-/// A command as words. What only a shell understands would be given to the program as it is, so it is
-/// refused.
-fn words(command: &str) -> Result<Vec<String>, (String, &'static str)> {
-    let Some(words) = shlex::split(command).filter(|_| !command.contains('\0')) else {
-        return Err(("a quote in `command` is not closed".to_owned(), "close it"));
-    };
-    if words.first().is_none_or(String::is_empty) {
-        return Err((
-            "`command` is empty".to_owned(),
-            "write it as in `command = \"cargo build --release\"`",
-        ));
-    }
-    let shell = words.iter().find(|word| matches!(word.as_str(), "&&" | "||" | "|" | ";" | ">" | "<" | "&"));
-    if let Some(word) = shell.or(words.first().filter(|word| word.contains('='))) {
-        let title = format!("`command` is run without a shell, which `{word}` needs");
-        return Err((title, "put it into a script and name that, or write `sh -c '…'`"));
-    }
-    Ok(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_as_a_table() {
-        let cases: [(&str, Option<&[&str]>); 11] = [
-            ("cargo build --release", Some(&["cargo", "build", "--release"])),
-            ("cp 'a b' \"c\"", Some(&["cp", "a b", "c"])),
-            ("sh -c 'a && b'", Some(&["sh", "-c", "a && b"])),
-            ("make CFLAGS=-O2", Some(&["make", "CFLAGS=-O2"])),
-            ("make a && make b", None),
-            ("make > log", None),
-            ("CC=clang make", None),
-            ("", None),
-            ("  ", None),
-            ("''", None),
-            ("make 'it", None),
-        ];
-        for (command, expected) in cases {
-            let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect());
-            assert_eq!(words(command).ok(), expected, "{command:?}");
+/// What `hatchery dev` hands to the guest.
+fn live(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Option<Live> {
+    let mut files = Vec::new();
+    for At { value, span } in table.strings("live", mistakes) {
+        let (folder, last) = value.rsplit_once('/').unwrap_or(("", value));
+        let is_name = |part: &str| !matches!(part, "" | "." | "..");
+        let is_folder =
+            folder.is_empty() || folder.split('/').all(|part| is_name(part) && !part.contains('*'));
+        // A path that begins with `/` has an empty folder too.
+        if value.starts_with('/') || !is_folder || !is_name(last) || last.chars().skip(1).any(|c| c == '*') {
+            let help = "name a file from the app's folder on, or all with an end, as in `live = [\"*.py\", \"notes/*.py\"]`";
+            mistakes.at(span, "this can't be a file of the app", help);
         }
+        files.push(value.to_owned());
     }
+    if !files.is_empty() {
+        return Some(Live { files, command: command::command(table, "live-command", mistakes) });
+    }
+    if let Some(At { span, .. }) = table.string("live-command", mistakes) {
+        let help = "say which files it is for, as in `live = [\"*.js\"]`";
+        mistakes.at(span, "there is no `live`, so this is never run", help);
+    }
+    None
+}
+
+/// Names of programs, without arguments.
+fn tools(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> Vec<String> {
+    let mut found = Vec::new();
+    for At { value, span } in table.strings("tools", mistakes) {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+        if value.is_empty() || !value.chars().all(plain) {
+            let help = "name it as it is on PATH, as in `tools = [\"wit-bindgen\"]`";
+            mistakes.at(span, "this can't be the name of a tool", help);
+        }
+        found.push(value.to_owned());
+    }
+    found
 }

@@ -76,6 +76,15 @@ pub const BODY_TIMEOUT: Bounds<Duration> =
 pub const WRITE_TIMEOUT: Bounds<Duration> =
     Bounds { default: Duration::from_secs(60), min: Duration::from_millis(100), max: HOUR };
 
+/// The least and the most `outbound-connections`.
+pub const OUTBOUND_CONNECTIONS: (u32, u32) = (1, 65_536);
+
+/// `outbound-connections` without the key.
+const DEFAULT_OUTBOUND_CONNECTIONS: u32 = 256;
+
+/// `outbound-size`.
+pub const OUTBOUND_SIZE: Bounds<u64> = Bounds { default: GIB, min: KIB, max: TIB };
+
 pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
     let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
     let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
@@ -113,6 +122,10 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
         header_timeout: table.duration("header-timeout", &HEADER_TIMEOUT, mistakes),
         body_timeout: table.duration("body-timeout", &BODY_TIMEOUT, mistakes),
         write_timeout: table.duration("write-timeout", &WRITE_TIMEOUT, mistakes),
+        outbound_connections: table
+            .integer("outbound-connections", OUTBOUND_CONNECTIONS, mistakes)
+            .unwrap_or(DEFAULT_OUTBOUND_CONNECTIONS) as usize,
+        outbound_size: table.size("outbound-size", &OUTBOUND_SIZE, mistakes),
     }
 }
 
@@ -135,6 +148,8 @@ impl Default for Limits {
             header_timeout: HEADER_TIMEOUT.default,
             body_timeout: BODY_TIMEOUT.default,
             write_timeout: WRITE_TIMEOUT.default,
+            outbound_connections: DEFAULT_OUTBOUND_CONNECTIONS as usize,
+            outbound_size: OUTBOUND_SIZE.default,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! run finds all of them; `load` gives out no app while there is a mistake.
 
 mod capabilities;
+mod command;
 mod component;
 mod deploy;
 mod limits;
 mod listen;
 mod schedule;
+mod test;
 mod worker;
 
 use std::{
@@ -21,8 +23,8 @@ use toml::de::DeTable;
 
 pub use limits::{
     BODY_SIZE, BODY_TIMEOUT, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE, HEADER_TIMEOUT, MEMORY,
-    MESSAGE_SIZE, PROCESS_MEMORY, QUEUE_SIZE, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT,
-    WRITE_TIMEOUT,
+    MESSAGE_SIZE, OUTBOUND_CONNECTIONS, OUTBOUND_SIZE, PROCESS_MEMORY, QUEUE_SIZE, REQUEST_TIMEOUT,
+    START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WRITE_TIMEOUT,
 };
 pub use worker::{CONCURRENCY, CONNECTIONS, QUEUED_REQUESTS, WORKERS};
 
@@ -37,6 +39,8 @@ struct Context<'a> {
     folder: &'a Path,
     /// Files that decide what a guest may do: it must not be given the right to write them.
     guarded: Vec<PathBuf>,
+    /// Folders that a guest may write to, the agent's and the worker's, without links.
+    writable: Vec<PathBuf>,
 }
 
 /// Checks the whole manifest. `None` comes with at least one mistake; an app may too.
@@ -69,6 +73,11 @@ pub(super) fn check(
             .flatten()
             .chain([file.to_owned()])
             .collect(),
+        writable: [&worker_table, &agent_table]
+            .into_iter()
+            .flatten()
+            .flat_map(|table| capabilities::writable(table, folder))
+            .collect(),
     };
     let worker = worker_table.as_ref().map(|table| worker::worker(table, &context, mistakes));
     let agent = agent_table
@@ -79,6 +88,7 @@ pub(super) fn check(
     let there = schedule::There { worker: top.has("worker"), agent: top.has("agent") };
     let schedules = schedule::schedules(&top, there, &limits, mistakes);
     let deploy = deploy::deploy(&top, mistakes);
+    let test = test::test(&top, mistakes);
     let (dev_with, dev_with_places) = dev_with(&top, folder, mistakes);
 
     let places = Places {
@@ -98,6 +108,8 @@ pub(super) fn check(
         limits,
         dev_with,
         deploy,
+        // As with worker and agent.
+        test: test.map_or(Some(None), |test| test.map(Some))?,
     };
     Some((app, places))
 }

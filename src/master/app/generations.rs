@@ -9,6 +9,7 @@
 //! state, routes and children (`running`); they share pids and, mostly, the listener.
 
 mod canary;
+mod kept;
 mod report;
 
 use std::{
@@ -27,11 +28,10 @@ use super::{
 use crate::{
     cluster::Pid,
     ipc::counters::Snapshot,
-    manifest::Worker,
     master::{
-        bind::bind,
         children::{ChildEvent, Events},
         front::{self, Front},
+        ledger::Ledger,
         listeners::Breach,
         pids::Pids,
         plan::{Canary, Plan},
@@ -53,36 +53,37 @@ const STOPPING: &str = "the app is stopping";
 const MAX_LEAVING: usize = 4;
 
 pub(super) struct Generations {
+    /// The last release that there was no time for yet.
+    next: Option<Next>,
+    /// The number of the last generation; none is used twice.
+    last: u64,
+    /// Starts, and is to serve.
+    coming: Option<Running>,
+    /// The coming one is to be a canary first.
+    planned: Option<Canary>,
+    /// The coming one is a canary.
+    trial: Option<Trial>,
     serving: Running,
     /// It has been told to serve.
     serves: bool,
-    /// Starts, and is to serve.
-    coming: Option<Running>,
-    /// Drain, or could not start.
-    leaving: Vec<Running>,
-    /// The last release that there was no time for yet.
-    next: Option<Next>,
     /// Hears when every worker of another number of them is ready.
     scaling: Option<Steps>,
-    /// The number of the last generation; none is used twice.
-    last: u64,
-    /// Since when the app is to stop.
-    stopping: Option<Instant>,
     /// Listeners that hand out their last connections; of which generation.
     closing: FuturesUnordered<BoxFuture<'static, u64>>,
+    /// Drain, or could not start.
+    leaving: Vec<Running>,
     /// Of generations that are gone: dropped messages and late answers.
     gone: (u64, u64),
+    /// Of generations that are gone: what their children counted.
+    gone_counts: Snapshot,
+    /// Since when the app is to stop.
+    stopping: Option<Instant>,
+    // What each of them is made with.
     max_held: usize,
     pids: Pids,
     seed: u64,
     events: Events,
     breaches: mpsc::UnboundedSender<Breach>,
-    /// Of generations that are gone: what their children counted.
-    gone_counts: Snapshot,
-    /// The coming one is to be a canary first.
-    planned: Option<Canary>,
-    /// The coming one is a canary.
-    trial: Option<Trial>,
     connections: Share,
 }
 
@@ -111,6 +112,7 @@ impl Generations {
         let front = Front::new(front, breaches.clone())
             .with_context(|| format!("cannot use the listener of {}", release.app.name))?;
         let serving = Running::start(running::Options {
+            ledger: Ledger::new(&release.app.name),
             release,
             generation: 1,
             front: Arc::new(front),
@@ -120,24 +122,24 @@ impl Generations {
             steps,
         });
         Ok(Self {
+            next: None,
+            last: 1,
+            coming: None,
+            planned: None,
+            trial: None,
             serving,
             serves: false,
-            coming: None,
-            leaving: vec![],
-            next: None,
             scaling: None,
-            last: 1,
-            stopping: None,
             closing: FuturesUnordered::new(),
+            leaving: vec![],
             gone: (0, 0),
+            gone_counts: Snapshot::default(),
+            stopping: None,
             max_held,
             pids,
             seed,
             events,
             breaches,
-            gone_counts: Snapshot::default(),
-            planned: None,
-            trial: None,
             connections,
         })
     }
@@ -344,37 +346,8 @@ impl Generations {
             seed: self.seed ^ generation,
             events: self.events.clone(),
             steps,
+            ledger: self.serving.ledger.clone(),
         }));
-    }
-
-    /// The one that there is, where it can be the same; its listener, where the address is.
-    fn front_for(&self, release: &Release) -> anyhow::Result<Arc<Front>> {
-        let name = &release.app.name;
-        let before = self.serving.release.app.worker.as_ref();
-        // One that asked for any port has one by now.
-        let address = self.serving.front.address();
-        let is_there =
-            |before: &Worker, after: &Worker| before.listen == after.listen || address == Some(after.listen);
-        let options = match (before, &release.app.worker) {
-            (_, None) => None,
-            (Some(before), Some(after)) if is_there(before, after) && before.balance == after.balance => {
-                return Ok(Arc::clone(&self.serving.front));
-            }
-            (before, Some(after)) => {
-                let same = before.is_some_and(|before| is_there(before, after));
-                let kept = if same { self.serving.front.listener().ok().flatten() } else { None };
-                let listener = kept.map_or_else(|| bind(name, after), Ok)?;
-                Some(front::Options {
-                    app: name.clone(),
-                    listener,
-                    balance: after.balance,
-                    max_held: self.max_held,
-                    connections: self.connections.clone(),
-                })
-            }
-        };
-        let front = Front::new(options, self.breaches.clone());
-        Ok(Arc::new(front.with_context(|| format!("cannot use the listener of {name}"))?))
     }
 
     /// New connections go to the coming one from now on, and the former one drains.

@@ -5,6 +5,7 @@
 mod checks;
 mod report;
 mod send;
+mod spawn;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,11 +17,13 @@ use crate::{
     cluster::{Pid, Role, State},
     ipc::{
         counters::Snapshot,
-        message::{Boot, ToChild, ToMaster},
+        message::{Stop, ToChild, ToMaster},
     },
     master::{
-        children::{self, Child, ChildEvent, Events, Happening, Launch},
+        broker::{self, Broker},
+        children::{Child, ChildEvent, Events, Happening},
         front::Front,
+        ledger::Ledger,
         pids::Pids,
         reason::{MAX_REASON, broke, cut},
         release::Release,
@@ -49,6 +52,8 @@ pub(super) struct Options {
     pub(super) events: Events,
     /// Who wants to know what becomes of it.
     pub(super) steps: Steps,
+    /// Of the app.
+    pub(super) ledger: Ledger,
 }
 
 /// One generation.
@@ -85,12 +90,16 @@ pub(super) struct Running {
     last_lines: Vec<String>,
     /// Processes that ended, or failed, when they were ready.
     crashes: u64,
+    /// Connects to other hosts for its children, where they are granted any.
+    broker: Option<Broker>,
+    /// What it and the others of its app were denied outside.
+    pub(super) ledger: Ledger,
 }
 
 impl Running {
     /// Starts it.
     pub(super) fn start(options: Options) -> Self {
-        let Options { release, generation, front, pids, seed, events, steps } = options;
+        let Options { release, generation, front, pids, seed, events, steps, ledger } = options;
         let limits = release.app.limits;
         let shape = Shape {
             app: release.app.name.clone(),
@@ -109,6 +118,11 @@ impl Running {
             request_timeout: limits.request_timeout,
             seed,
         };
+        let broker = Broker::start(broker::Options {
+            app: release.app.clone(),
+            events: events.clone(),
+            ledger: ledger.clone(),
+        });
         let mut running = Self {
             release,
             generation,
@@ -131,6 +145,8 @@ impl Running {
             health: None,
             last_lines: vec![],
             crashes: 0,
+            broker,
+            ledger,
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -234,6 +250,7 @@ impl Running {
                 self.check(health::Event::Checked { pid, check, result });
                 self.settle();
             }
+            Happening::Frame(ToMaster::Denied(denials), _) => self.ledger.add(denials),
             Happening::Frame(frame, data) => {
                 if let Err(violation) = self.router.handle(pid, frame, data, Instant::now(), &mut self.out) {
                     self.told.push_back(Event::Failed { pid, reason: broke(violation.0) });
@@ -263,6 +280,9 @@ impl Running {
             tracing::info!(app, %pid, os_pid, reason, "exited");
         }
         self.front.gone(pid);
+        if let Some(broker) = &self.broker {
+            broker.gone(pid);
+        }
         self.check(health::Event::Gone(pid));
         self.router.gone(pid, Instant::now(), &mut self.out);
         self.send_out();
@@ -338,7 +358,7 @@ impl Running {
                 }
                 Action::StopChild { pid, within, idle } => {
                     self.draining(pid);
-                    self.control(pid, &ToChild::Stop { within, idle });
+                    self.control(pid, &ToChild::Stop(Stop { within, idle }));
                 }
                 Action::Kill { pid } => {
                     self.keep_last_lines(pid);
@@ -358,33 +378,5 @@ impl Running {
         self.router.draining(pid);
         self.front.draining(pid);
         self.check(health::Event::Gone(pid));
-    }
-
-    fn spawn(&mut self, pid: Pid, role: Role, slot: u32, replacement: bool) {
-        let processes = self.cluster.processes();
-        let Some(process) = processes.iter().find(|process| process.pid == pid).cloned() else { return };
-        self.router.added(process.clone());
-        let address = if role == Role::Worker { self.front.address() } else { None };
-        let boot = Boot { app: self.release.app.clone(), process, processes, address, replacement };
-        let code = match role {
-            Role::Agent => &self.release.agent,
-            Role::Worker => &self.release.worker,
-        };
-        let code = code.as_ref().map(|code| Arc::clone(&code.code));
-        let launched = self.front.add(pid, role).and_then(|fds| {
-            let launch = Launch { boot, code, handoff: fds.handoff, listener: fds.listener };
-            children::launch(launch, self.events.clone())
-        });
-        match launched {
-            Ok(child) => {
-                self.children.insert(pid, child);
-            }
-            Err(error) => {
-                let reason = format!("it could not be started: {error}");
-                tracing::warn!(app = self.release.app.name, %role, slot, %pid, reason, "failed");
-                self.forget(pid, &reason);
-                self.told.push_back(Event::Exited { pid, reason });
-            }
-        }
     }
 }

@@ -75,7 +75,8 @@ impl Manners {
                 | ToMaster::TaskDone { .. }
                 | ToMaster::Trapped { .. }
                 | ToMaster::Recycle { .. }
-                | ToMaster::Checked { .. },
+                | ToMaster::Checked { .. }
+                | ToMaster::Denied(_),
             ) => Ok(stage),
         }
     }
@@ -104,7 +105,8 @@ fn may_have_data(frame: &ToMaster) -> bool {
         | ToMaster::Trapped { .. }
         | ToMaster::Recycle { .. }
         | ToMaster::Ends { .. }
-        | ToMaster::Checked { .. } => false,
+        | ToMaster::Checked { .. }
+        | ToMaster::Denied(_) => false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! How long the master's loop was held up at most, while something goes on. A deploy must not be felt
 //! by the apps that serve. What the loop itself did is told apart from waiting for a CPU, which on a busy
 //! machine is the longer of the two, and not in its hands.
+//!
+//! `work` has one for each job. It wakes the loop a thousand times a second, so it must not be left on: it is
+//! stopped when a canary begins, which may take a day, and ends with the job at the latest.
 
 use std::{
     sync::{
@@ -57,6 +60,11 @@ impl Lag {
         Self { longest, task: task.abort_handle() }
     }
 
+    /// Measures no more; what was seen stays.
+    pub(super) fn stop(&self) {
+        self.task.abort();
+    }
+
     /// In milliseconds, so far.
     pub(super) fn longest(&self) -> u64 {
         self.longest.all.load(Relaxed)
@@ -70,6 +78,51 @@ impl Lag {
 
 impl Drop for Lag {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
+
+    async fn until(what: impl Fn() -> bool) {
+        let turn = async {
+            while !what() {
+                sleep(BEAT).await;
+            }
+        };
+        timeout(DEADLINE, turn).await.expect("in time");
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_stop_does_not_count() {
+        let lag = Lag::measure();
+        // It has begun.
+        sleep(2 * BEAT).await;
+        thread::sleep(Duration::from_millis(30));
+        until(|| lag.longest() >= 20).await;
+        lag.stop();
+        until(|| lag.task.is_finished()).await;
+        let seen = lag.longest();
+        thread::sleep(Duration::from_millis(seen + 30));
+        sleep(5 * BEAT).await;
+        assert_eq!(lag.longest(), seen);
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_its_owner() {
+        let lag = Lag::measure();
+        let task = lag.task.clone();
+        sleep(2 * BEAT).await;
+        assert!(!task.is_finished());
+        drop(lag);
+        until(|| task.is_finished()).await;
     }
 }

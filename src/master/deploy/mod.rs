@@ -7,15 +7,17 @@
 //!   restore: the same from the records, at the start
 //! ```
 //!
-//! `admin` and `serve` call it. One job at a time for each app.
+//! `admin` and `serve` call it. One job at a time for each app, and none while the store is pruned (`turns`).
 
+mod bring;
 mod job;
 mod lag;
 mod restore;
+mod turns;
 mod work;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,6 +27,7 @@ use tokio::sync::Notify;
 
 pub(super) use job::{Action, Job};
 
+use self::turns::Turns;
 use super::{admin::Events, apps::Apps, status::AppStatus, store};
 use crate::{
     admin::{self, Event, FailedApp, Prune, Pruned, Verified},
@@ -39,30 +42,17 @@ pub(super) struct Deployer(Arc<Inner>);
 struct Inner {
     home: Home,
     apps: Apps,
-    /// The apps with which something is being done.
-    busy: Mutex<BTreeSet<String>>,
+    turns: Turns,
     /// The apps that should run and don't, and why.
     failed: Mutex<BTreeMap<String, String>>,
     /// Told when the master is to stop.
     stop: Notify,
 }
 
-/// An app is this job's alone.
-struct Turn {
-    deployer: Deployer,
-    app: String,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.deployer.busy().remove(&self.app);
-    }
-}
-
 impl Deployer {
     pub(super) fn new(home: Home, apps: Apps) -> Self {
-        let (busy, failed) = Default::default();
-        Self(Arc::new(Inner { home, apps, busy, failed, stop: Notify::new() }))
+        let (turns, failed) = Default::default();
+        Self(Arc::new(Inner { home, apps, turns, failed, stop: Notify::new() }))
     }
 
     fn home(&self) -> &Home {
@@ -73,24 +63,17 @@ impl Deployer {
         &self.0.apps
     }
 
-    fn busy(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     fn failed(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, app: &str) -> anyhow::Result<Turn> {
-        if !self.busy().insert(app.to_owned()) {
-            bail!("something else is being done with {app}; wait for its end, or see `hatchery status`");
-        }
-        Ok(Turn { deployer: self.clone(), app: app.to_owned() })
-    }
-
     /// Starts a job. It goes on to its end whoever listens.
     pub(super) fn begin(&self, job: Job, events: Events) -> anyhow::Result<()> {
-        let turn = self.turn(&job.app)?;
+        let turn = self.turns().of(&job.app)?;
         let deployer = self.clone();
         tokio::spawn(async move {
             let last = match deployer.work(&job, &events).await {
@@ -141,48 +124,74 @@ impl Deployer {
             .context("reading a record broke")?
     }
 
-    async fn records(&self) -> anyhow::Result<BTreeMap<String, Record>> {
+    /// What is on file of every app, by name. One that can't be read says so, and for itself alone.
+    async fn records(&self) -> anyhow::Result<Vec<(String, anyhow::Result<Record>)>> {
         let home = self.home().clone();
         let load = move || {
             let names = Record::names(&home)?;
-            names.into_iter().map(|name| Record::load(&home, &name).map(|record| (name, record))).collect()
+            let load = |name: String| {
+                let record = Record::load(&home, &name);
+                (name, record)
+            };
+            anyhow::Ok(names.into_iter().map(load).collect())
         };
         tokio::task::spawn_blocking(load).await.context("reading the records broke")?
     }
 
     /// Takes in a bundle.
-    pub(super) async fn add(&self, archive: Incoming) -> anyhow::Result<admin::Bundle> {
+    pub(super) async fn add(&self, archive: Incoming) -> anyhow::Result<Bundle> {
         match store::add(self.home().folder(), archive).await? {
-            Answer::Added(bundle) => Ok(shown(bundle, &self.records().await?)),
+            Answer::Added(bundle) => Ok(bundle),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }
 
-    /// The bundles that there are.
+    /// The bundles that there are. An app whose record can't be read is left out, and logged.
     pub(super) async fn bundles(&self) -> anyhow::Result<Vec<admin::Bundle>> {
-        let records = self.records().await?;
+        let mut records = BTreeMap::new();
+        for (app, record) in self.records().await? {
+            match record {
+                Ok(record) => {
+                    records.insert(app, record);
+                }
+                Err(error) => tracing::warn!(app, "not shown with its bundle: {error:#}"),
+            }
+        }
         match store::ask(self.home().folder(), What::List).await? {
             Answer::List(bundles) => Ok(bundles.into_iter().map(|bundle| shown(bundle, &records)).collect()),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }
 
-    /// Removes bundles that nothing needs.
+    /// Removes bundles that nothing needs. It goes on to its end whoever listens.
     pub(super) async fn prune(&self, prune: Prune) -> anyhow::Result<Pruned> {
-        // What is being deployed may not be on file yet.
-        if let Some(app) = self.busy().first() {
-            bail!("something is being done with {app}; prune after that");
-        }
+        // What is being deployed may not be on file yet; and what begins now might want what goes.
+        let turn = self.turns().of_all()?;
+        let deployer = self.clone();
+        let pruning = tokio::spawn(async move {
+            let _turn = turn;
+            deployer.prune_alone(prune).await
+        });
+        pruning.await.context("pruning the store broke")?
+    }
+
+    async fn prune_alone(&self, prune: Prune) -> anyhow::Result<Pruned> {
         let keep = match prune.keep {
             Some(keep) => keep,
-            None => Settings::load(self.home())?.keep,
+            None => {
+                let home = self.home().clone();
+                let load = tokio::task::spawn_blocking(move || Settings::load(&home));
+                load.await.context("reading the settings broke")??.keep
+            }
         };
-        let records = self.records().await?;
+        // All of them: of an app whose record can't be read nobody knows what it needs.
+        let records = self.records().await?.into_iter().map(|(_, record)| record);
+        let records: Vec<Record> = records.collect::<anyhow::Result<_>>()?;
         let kept = |record: &Record| {
             let others = if record.deployed.is_some() { keep.saturating_add(1) } else { keep };
             record.bundles().into_iter().take(others)
         };
-        let keep = records.values().flat_map(kept).collect();
+        let keep = records.iter().flat_map(kept).collect();
         match store::ask(self.home().folder(), What::Prune { keep }).await? {
             Answer::Pruned(pruned) => Ok(pruned),
             _ => bail!("the store gave another answer than was asked for"),

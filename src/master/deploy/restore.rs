@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures::future::join_all;
-use tokio::time::sleep;
+use tokio::{task::spawn_blocking, time::sleep};
 
 use super::Deployer;
 use crate::{
@@ -20,14 +21,11 @@ impl Deployer {
     /// `failed app=… reason`.
     ///
     /// # Errors
-    /// The records can't be read.
+    /// Nobody can tell which apps there are. A record that can't be read is that app's failure alone.
     pub(in super::super) async fn restore(&self) -> anyhow::Result<()> {
-        let records = self.records().await?;
-        let names: Vec<String> = records
-            .into_iter()
-            .filter(|(_, record)| record.deployed.is_some())
-            .map(|(name, _)| name)
-            .collect();
+        let home = self.home().clone();
+        let names = spawn_blocking(move || Record::names(&home)).await;
+        let names = names.context("looking for the records broke")??;
         let failed = join_all(names.into_iter().map(|name| async move {
             match self.bring_back(&name).await {
                 Ok(()) => None,
@@ -61,10 +59,12 @@ impl Deployer {
     }
 
     async fn bring_back(&self, name: &str) -> anyhow::Result<()> {
-        let _turn = self.turn(name)?;
-        let record = self.record(name).await?;
-        let Some(deployed) = &record.deployed else { return Ok(()) };
-        let result = self.serve(name, deployed, &record).await;
+        let result = match self.turns().of(name) {
+            Ok(_turn) => self.serve_again(name).await,
+            // Nobody does something else with this app: it is still to come back.
+            Err(error) if self.turns().are_taken() => Err(error),
+            Err(error) => return Err(error),
+        };
         match &result {
             Ok(()) => self.failed().remove(name),
             Err(error) => self.failed().insert(name.to_owned(), format!("{error:#}")),
@@ -72,21 +72,30 @@ impl Deployer {
         result
     }
 
+    /// What its record says, if it says anything.
+    async fn serve_again(&self, name: &str) -> anyhow::Result<()> {
+        let record = self.record(name).await?;
+        match &record.deployed {
+            Some(deployed) => self.serve(name, deployed, &record).await,
+            None => Ok(()),
+        }
+    }
+
     async fn serve(&self, name: &str, deployed: &Deployed, record: &Record) -> anyhow::Result<()> {
         let (_, app) = self.look(&deployed.digest, name, TrustBy::Past).await?;
         let mut happens = self.start(app, record, Plan::default(), &Events::none()).await?;
         while let Some(step) = happens.recv().await {
             match step {
-                Step::Serves { address, .. } => {
-                    print_serves(name, address);
-                    return Ok(());
-                }
-                Step::Failed(why) => anyhow::bail!(why),
                 Step::Starts { .. }
                 | Step::Healthy
                 | Step::Canary { .. }
                 | Step::Promoted { .. }
                 | Step::Alone => {}
+                Step::Serves { address, .. } => {
+                    print_serves(name, address);
+                    return Ok(());
+                }
+                Step::Failed(why) => anyhow::bail!(why),
             }
         }
         anyhow::bail!("it was stopped")

@@ -1,267 +1,39 @@
-//! One job, from its beginning to its end. Each reads like its life.
+//! One job, from its beginning to its end. Each kind reads like its life; how a bundle is brought is
+//! `bring`'s affair. `begin` calls it, one job at a time for each app.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use semver::Version;
-use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
+use tokio::task::spawn_blocking;
 
 use super::{Deployer, Job, job::Action, lag::Lag};
 use crate::{
     admin::{self, Deploy, Event},
     home::{Deployed, Entry, Prepared, Record},
-    ipc::store::{Answer, Bundle, TrustBy, What},
-    manifest::{self, App},
+    ipc::store::{Bundle, TrustBy},
+    manifest::App,
     master::{
         admin::Events,
-        bind::bind,
         plan::{Canary, Plan},
-        release::{Code, Release, compile_all},
-        reload::Reload,
-        steps::{Step, Steps},
-        store,
+        steps::Step,
     },
     sys::point,
 };
-
-/// How long an address that is taken is tried again: a master that was killed leaves it within a second.
-const BIND_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How often.
-const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 impl Deployer {
     /// Does it, notes it in the history, and gives the last event.
     pub(super) async fn work(&self, job: &Job, events: &Events) -> anyhow::Result<Event> {
         let (begun, lag) = (Instant::now(), Lag::measure());
-        let mut record = self.record(&job.app).await?;
-        let mut meant = None;
-        let done = match &job.action {
-            Action::Deploy(deploy) => self.deploy(job, deploy, &mut record, &mut meant, events).await,
-            Action::Rollback(to) => self.rollback(job, to.as_deref(), &mut record, &mut meant, events).await,
-            Action::Reload => self.again(job, &mut record, &mut meant, events).await,
-            Action::Scale(workers) => {
-                record.workers = Some(*workers);
-                self.again(job, &mut record, &mut meant, events).await
-            }
-            Action::Undeploy => self.undeploy(job, &mut record).await,
-        };
-        if let Err(error) = done {
-            // What is on file is what serves; only the history grows.
-            let mut record = self.record(&job.app).await?;
-            record.note(entry(job, meant.as_ref(), Some(format!("{error:#}"))));
-            if record.history.len() > 1 || record.deployed.is_some() || meant.is_some() {
-                // On a full disk, say: what is to be heard is why the job itself failed.
-                if let Err(unsaved) = self.save(&job.app, record).await {
-                    tracing::warn!(app = job.app, "cannot note the failure in the history: {unsaved:#}");
-                }
-            }
+        let record = self.record(&job.app).await?;
+        let mut work = Work { deployer: self, job, events, lag, record, meant: None };
+        if let Err(error) = work.run().await {
+            work.note_failure(&error).await?;
             return Err(error);
         }
         let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Event::Done { elapsed_ms, loop_delay_ms: lag.longest(), loop_busy_ms: lag.longest_own() })
-    }
-
-    async fn deploy(
-        &self,
-        job: &Job,
-        deploy: &Deploy,
-        record: &mut Record,
-        meant: &mut Option<Deployed>,
-        events: &Events,
-    ) -> anyhow::Result<()> {
-        let (bundle, app) = self.look(&deploy.bundle, &job.app, TrustBy::Settings).await?;
-        *meant = Some(deployed(&bundle));
-        check_age(&bundle, record, deploy.allow_downgrade)?;
-        let canary = deploy.canary.map(|admin::Canary { percent, seconds }| {
-            Canary::new(percent, Duration::from_secs(seconds)).map_err(anyhow::Error::msg)
-        });
-        let plan = Plan { canary: canary.transpose()? };
-        self.take_over(job, Candidate { bundle, app, plan }, record, events).await
-    }
-
-    async fn rollback(
-        &self,
-        job: &Job,
-        to: Option<&str>,
-        record: &mut Record,
-        meant: &mut Option<Deployed>,
-        events: &Events,
-    ) -> anyhow::Result<()> {
-        let name = &job.app;
-        let to = match to {
-            Some(digest) => digest.to_owned(),
-            None => match record.previous() {
-                Some(previous) => previous.digest,
-                None => bail!("no other bundle of {name} was deployed before; see `hatchery history {name}`"),
-            },
-        };
-        let (bundle, app) = self.look(&to, name, TrustBy::Settings).await?;
-        *meant = Some(deployed(&bundle));
-        if !record.bundles().contains(&bundle.digest) {
-            bail!("{} was never deployed as {name}; use `hatchery deploy`", bundle.digest);
-        }
-        self.take_over(job, Candidate { bundle, app, plan: Plan::default() }, record, events).await
-    }
-
-    /// The same bundle once more.
-    async fn again(
-        &self,
-        job: &Job,
-        record: &mut Record,
-        meant: &mut Option<Deployed>,
-        events: &Events,
-    ) -> anyhow::Result<()> {
-        let name = &job.app;
-        let Some(now) = record.deployed.clone() else {
-            bail!("no app {name} is deployed; see `hatchery status`");
-        };
-        *meant = Some(now.clone());
-        let (bundle, app) = self.look(&now.digest, name, TrustBy::Past).await?;
-        self.take_over(job, Candidate { bundle, app, plan: Plan::default() }, record, events).await
-    }
-
-    async fn undeploy(&self, job: &Job, record: &mut Record) -> anyhow::Result<()> {
-        let name = &job.app;
-        if record.deployed.is_none() && !self.apps().has(name) {
-            bail!("no app {name} is deployed; see `hatchery status`");
-        }
-        // First on file: after a crash it does not come back.
-        let was = record.deployed.take();
-        record.workers = None;
-        record.note(entry(job, was.as_ref(), None));
-        self.save(name, record.clone()).await?;
-        self.failed().remove(name);
-        self.apps().stop(name).await;
-        tracing::info!(app = name, "undeployed");
-        Ok(())
-    }
-
-    /// Finds a bundle and makes an app of it.
-    pub(super) async fn look(
-        &self,
-        digest: &str,
-        name: &str,
-        trust: TrustBy,
-    ) -> anyhow::Result<(Bundle, App)> {
-        point::reach("look");
-        let what = What::Look { digest: digest.to_owned(), name: name.to_owned(), trust };
-        match store::ask(self.home().folder(), what).await? {
-            Answer::Found(bundle, app) => Ok((bundle, *app)),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
-    }
-
-    /// Compiles it, starts it, and has it serve; then it is on file.
-    async fn take_over(
-        &self,
-        job: &Job,
-        candidate: Candidate,
-        record: &Record,
-        events: &Events,
-    ) -> anyhow::Result<()> {
-        let Candidate { bundle, app, plan } = candidate;
-        let name = &job.app;
-        events.say(Event::Checked { digest: bundle.digest.clone(), version: bundle.version.clone() });
-        point::reach("checked");
-        let mut next = record.clone();
-        next.deployed = Some(deployed(&bundle));
-        next.note(entry(job, next.deployed.as_ref(), None));
-        // Now, while a full disk harms nobody.
-        let mut prepared = Some(self.prepare(name, next).await?);
-        point::reach("prepared");
-        let mut happens = self.start(app, record, plan, events).await?;
-        let mut serves = false;
-        loop {
-            let step = match happens.recv().await {
-                Some(step) => step,
-                None if serves => break,
-                None => bail!("{name} was stopped meanwhile"),
-            };
-            match step {
-                Step::Starts { generation } => {
-                    point::reach("starts");
-                    events.say(Event::Starting { generation });
-                }
-                Step::Serves { generation, address } => {
-                    serves = true;
-                    point::reach("serves");
-                    self.failed().remove(name);
-                    if let Some(prepared) = prepared.take() {
-                        commit(prepared).await?;
-                    }
-                    point::reach("on-file");
-                    events.say(Event::Serving { generation, address });
-                }
-                Step::Healthy => {
-                    point::reach("healthy");
-                    events.say(Event::Healthy);
-                }
-                Step::Canary { percent, time } => {
-                    events.say(Event::Canary { percent, seconds: time.as_secs() });
-                }
-                Step::Promoted { seen } => events.say(Event::Promoted { seen }),
-                Step::Alone => break,
-                Step::Failed(why) => bail!(why),
-            }
-        }
-        point::reach("alone");
-        Ok(())
-    }
-
-    /// Compiles an app and brings it: as a generation of the one that runs, or as the first.
-    pub(super) async fn start(
-        &self,
-        mut app: App,
-        record: &Record,
-        plan: Plan,
-        events: &Events,
-    ) -> anyhow::Result<mpsc::UnboundedReceiver<Step>> {
-        if let (Some(workers), Some(worker)) = (record.workers, &mut app.worker) {
-            worker.workers = workers;
-        }
-        self.check_address(&app).await?;
-        let apps = std::slice::from_ref(&app);
-        let codes = compile_all(apps, self.home().folder()).await?;
-        for ((_, role), Code { cached, elapsed, .. }) in &codes {
-            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            events.say(Event::Compiled { role: *role, cached: *cached, elapsed_ms });
-        }
-        point::reach("compiled");
-        let (steps, happens) = Steps::new();
-        let name = app.name.clone();
-        let listener = match &app.worker {
-            Some(worker) if !self.apps().has(&name) => Some(bind_patiently(&name, worker).await?),
-            _ => None,
-        };
-        point::reach("bound");
-        let release = Release::new(app, &codes);
-        if self.apps().has(&name) {
-            let reload = Reload { release: Ok(release), steps, plan };
-            if !self.apps().reload(&name, reload).await {
-                bail!("{name} has just ended");
-            }
-        } else {
-            self.apps().start(release, listener, steps)?;
-        }
-        Ok(happens)
-    }
-
-    /// No other app may have its address; the system would say so too, but not whose it is.
-    async fn check_address(&self, app: &App) -> anyhow::Result<()> {
-        let Some(worker) = &app.worker else { return Ok(()) };
-        for other in self.apps().status().await {
-            if let Some(there) = other.address.filter(|there| manifest::clash(*there, worker.listen))
-                && other.name != app.name
-            {
-                bail!(
-                    "{} is taken by the app {}, which listens on {there}; give each app a port of its own",
-                    worker.listen,
-                    other.name
-                );
-            }
-        }
-        Ok(())
+        let (loop_delay_ms, loop_busy_ms) = (work.lag.longest(), work.lag.longest_own());
+        Ok(Event::Done { elapsed_ms, loop_delay_ms, loop_busy_ms })
     }
 
     /// Puts it on file, and returns when that will last.
@@ -275,9 +47,17 @@ impl Deployer {
     }
 }
 
-async fn commit(prepared: Prepared) -> anyhow::Result<()> {
-    let committed = spawn_blocking(|| prepared.commit()).await.context("writing a record broke")?;
-    committed.context("cannot write a record")
+/// A job under way.
+struct Work<'a> {
+    deployer: &'a Deployer,
+    job: &'a Job,
+    /// To whom it says what happens.
+    events: &'a Events,
+    lag: Lag,
+    /// What was on file when it began, with what the job itself changes.
+    record: Record,
+    /// The bundle that it is about, once that is known.
+    meant: Option<Deployed>,
 }
 
 /// A bundle that is to serve.
@@ -287,15 +67,152 @@ struct Candidate {
     plan: Plan,
 }
 
-async fn bind_patiently(name: &str, worker: &manifest::Worker) -> anyhow::Result<std::net::TcpListener> {
-    let begun = Instant::now();
-    loop {
-        match bind(name, worker) {
-            Ok(listener) => return Ok(listener),
-            Err(error) if begun.elapsed() > BIND_PATIENCE => return Err(error),
-            Err(_) => sleep(BIND_PAUSE).await,
+impl Work<'_> {
+    async fn run(&mut self) -> anyhow::Result<()> {
+        match &self.job.action {
+            Action::Deploy(deploy) => self.deploy(deploy).await,
+            Action::Rollback(to) => self.roll_back(to.as_deref()).await,
+            Action::Reload => self.again().await,
+            Action::Scale(workers) => {
+                self.record.workers = Some(*workers);
+                self.again().await
+            }
+            Action::Undeploy => self.undeploy().await,
         }
     }
+
+    async fn deploy(&mut self, deploy: &Deploy) -> anyhow::Result<()> {
+        let (bundle, app) = self.look(&deploy.bundle, TrustBy::Settings).await?;
+        check_age(&bundle, &self.record, deploy.allow_downgrade)?;
+        let canary = deploy.canary.map(|admin::Canary { percent, seconds }| {
+            Canary::new(percent, Duration::from_secs(seconds)).map_err(anyhow::Error::msg)
+        });
+        let plan = Plan { canary: canary.transpose()? };
+        self.take_over(Candidate { bundle, app, plan }).await
+    }
+
+    async fn roll_back(&mut self, to: Option<&str>) -> anyhow::Result<()> {
+        let name = &self.job.app;
+        let to = match to {
+            Some(digest) => digest.to_owned(),
+            None => match self.record.previous() {
+                Some(previous) => previous.digest,
+                None => bail!("no other bundle of {name} was deployed before; see `hatchery history {name}`"),
+            },
+        };
+        let (bundle, app) = self.look(&to, TrustBy::Settings).await?;
+        if !self.record.bundles().contains(&bundle.digest) {
+            bail!("{} was never deployed as {name}; use `hatchery deploy`", bundle.digest);
+        }
+        self.take_over(Candidate { bundle, app, plan: Plan::default() }).await
+    }
+
+    /// The same bundle once more.
+    async fn again(&mut self) -> anyhow::Result<()> {
+        let Some(now) = self.record.deployed.clone() else { return Err(self.not_deployed()) };
+        let digest = now.digest.clone();
+        self.meant = Some(now);
+        let (bundle, app) = self.look(&digest, TrustBy::Past).await?;
+        self.take_over(Candidate { bundle, app, plan: Plan::default() }).await
+    }
+
+    async fn undeploy(&mut self) -> anyhow::Result<()> {
+        let (deployer, name) = (self.deployer, &self.job.app);
+        if self.record.deployed.is_none() && !deployer.apps().has(name) {
+            return Err(self.not_deployed());
+        }
+        // First on file: after a crash it does not come back.
+        let was = self.record.deployed.take();
+        self.record.workers = None;
+        self.record.note(entry(self.job, was.as_ref(), None));
+        deployer.save(name, self.record.clone()).await?;
+        deployer.failed().remove(name);
+        deployer.apps().stop(name).await;
+        tracing::info!(app = name, "undeployed");
+        Ok(())
+    }
+
+    fn not_deployed(&self) -> anyhow::Error {
+        anyhow!("no app {} is deployed; see `hatchery status`", self.job.app)
+    }
+
+    /// Finds a bundle: from now on the job is about it.
+    async fn look(&mut self, digest: &str, trust: TrustBy) -> anyhow::Result<(Bundle, App)> {
+        let (bundle, app) = self.deployer.look(digest, &self.job.app, trust).await?;
+        self.meant = Some(deployed(&bundle));
+        Ok((bundle, app))
+    }
+
+    /// Compiles it, starts it, and has it serve; then it is on file.
+    async fn take_over(&self, candidate: Candidate) -> anyhow::Result<()> {
+        let Candidate { bundle, app, plan } = candidate;
+        let (deployer, events, name) = (self.deployer, self.events, &self.job.app);
+        events.say(Event::Checked { digest: bundle.digest.clone(), version: bundle.version.clone() });
+        point::reach("checked");
+        let mut next = self.record.clone();
+        next.deployed = Some(deployed(&bundle));
+        next.note(entry(self.job, next.deployed.as_ref(), None));
+        // Now, while a full disk harms nobody.
+        let mut prepared = Some(deployer.prepare(name, next).await?);
+        point::reach("prepared");
+        let mut happens = deployer.start(app, &self.record, plan, events).await?;
+        let mut serves = false;
+        loop {
+            let step = match happens.recv().await {
+                Some(step) => step,
+                None if serves => break,
+                None => bail!("{name} was stopped meanwhile"),
+            };
+            match step {
+                Step::Starts { generation } => {
+                    point::reach("starts");
+                    events.say(Event::Starting { generation });
+                }
+                Step::Healthy => {
+                    point::reach("healthy");
+                    events.say(Event::Healthy);
+                }
+                Step::Canary { percent, time } => {
+                    self.lag.stop();
+                    events.say(Event::Canary { percent, seconds: time.as_secs() });
+                }
+                Step::Promoted { seen } => events.say(Event::Promoted { seen }),
+                Step::Serves { generation, address } => {
+                    serves = true;
+                    point::reach("serves");
+                    deployer.failed().remove(name);
+                    if let Some(prepared) = prepared.take() {
+                        commit(prepared).await?;
+                    }
+                    point::reach("on-file");
+                    events.say(Event::Serving { generation, address });
+                }
+                Step::Alone => break,
+                Step::Failed(why) => bail!(why),
+            }
+        }
+        point::reach("alone");
+        Ok(())
+    }
+
+    /// What is on file is what serves; only the history grows.
+    async fn note_failure(&self, error: &anyhow::Error) -> anyhow::Result<()> {
+        let name = &self.job.app;
+        let mut record = self.deployer.record(name).await?;
+        record.note(entry(self.job, self.meant.as_ref(), Some(format!("{error:#}"))));
+        if record.history.len() > 1 || record.deployed.is_some() || self.meant.is_some() {
+            // On a full disk, say: what is to be heard is why the job itself failed.
+            if let Err(unsaved) = self.deployer.save(name, record).await {
+                tracing::warn!(app = name, "cannot note the failure in the history: {unsaved:#}");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn commit(prepared: Prepared) -> anyhow::Result<()> {
+    let committed = spawn_blocking(|| prepared.commit()).await.context("writing a record broke")?;
+    committed.context("cannot write a record")
 }
 
 fn deployed(bundle: &Bundle) -> Deployed {

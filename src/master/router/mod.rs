@@ -170,7 +170,10 @@ impl Router {
                 self.tasks.done(from, run, elapsed, result, &self.members, out)
             }
             // `app` hears them first, and they are no messages.
-            ToMaster::Recycle { .. } | ToMaster::Ends { .. } | ToMaster::Checked { .. } => Ok(()),
+            ToMaster::Recycle { .. }
+            | ToMaster::Ends { .. }
+            | ToMaster::Checked { .. }
+            | ToMaster::Denied(_) => Ok(()),
             ToMaster::Hello { .. } | ToMaster::Ready | ToMaster::StartFailed { .. } => {
                 Err(Violation("sent a frame of its start when it had started"))
             }
@@ -197,9 +200,9 @@ impl Router {
             | ToChild::ClusterReady
             | ToChild::Processes(_)
             | ToChild::RunEnded { .. }
-            | ToChild::Stop { .. }
+            | ToChild::Stop(_)
             | ToChild::Superseded
-            | ToChild::Check { .. }
+            | ToChild::Check(_)
             | ToChild::Serve => {}
         }
     }

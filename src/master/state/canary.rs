@@ -181,7 +181,7 @@ fn seen(old: &Counts, new: &Counts) -> String {
     format!("{}; the old version {}{few}", one(new), one(old))
 }
 
-/// To the microsecond, or the second.
+/// To a tenth of a millisecond, or of a second.
 fn show(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{:.1} ms", time.as_secs_f64() * 1000.0)

@@ -46,9 +46,8 @@ impl Cluster {
             }
         }
         self.slots.sort_by_key(|slot| (slot.role, slot.slot));
-        let told = actions.len();
-        self.respawn_and_tell(now, actions);
-        if told > 0 && actions.len() == told {
+        self.respawn(now, actions);
+        if !actions.is_empty() {
             actions.push(Action::ProcessesChanged);
         }
     }

@@ -33,6 +33,8 @@ impl Cluster {
 
     /// The workers have so long, and the agent; where they had less before, it stays at that.
     fn end(&mut self, now: Instant, (workers, all): (Duration, Duration), actions: &mut Vec<Action>) {
+        // Nobody is replaced any more, and what is due and not done would be due for ever.
+        self.slots.iter_mut().for_each(Slot::give_up);
         let sooner = |before: Option<Instant>, by: Instant| before.map_or(by, |before| before.min(by));
         self.stop_by = Some(sooner(self.stop_by, now + all));
         let idle = if self.retired { Idle::Linger } else { Idle::Close };

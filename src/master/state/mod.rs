@@ -6,12 +6,12 @@
 //!                   +--- any failure ---+---- StartFailed ---------------------+      Kill: everywhere, at once
 //! ```
 //!
-//! It is one generation's life: a reload has a second one beside it, and then retires the first.
+//! A reload has a second one beside it, and then retires the first.
 //!
 //! `app` calls it with what its children did and carries out what it says. It must not do I/O or
 //! read a clock. Every spawned pid ends with exactly one [`Event::Exited`].
 
-mod backoff;
+pub(super) mod backoff;
 pub(crate) mod canary;
 mod change;
 mod end;

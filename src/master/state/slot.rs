@@ -6,8 +6,8 @@
 //!                              the former one ---> leaving -> gone
 //! ```
 //!
-//! While one process is put in another's place there are two, and never more: a recycle waits for
-//! what is leaving.
+//! While one process is put in another's place there are two: a recycle waits for what is leaving. There
+//! are more only where the number of workers goes down and up again while they leave.
 
 use std::time::{Duration, Instant};
 

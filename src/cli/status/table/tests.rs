@@ -51,6 +51,8 @@ pub(in super::super) fn app(name: &str) -> AppStatus {
             traffic: Traffic::default(),
             slots: vec![slot(Role::Agent, 0, process(7, State::Ready)), worker],
         }],
+        denied: vec![],
+        denied_more: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::Generations;
+use super::{Generations, kept::Kept};
 use crate::{
     manifest::Balance,
     master::{
@@ -21,10 +21,10 @@ use crate::{
 impl Generations {
     /// Can connections be shared between what serves and this?
     pub(super) fn may_share(&self, release: &Release) -> Result<(), &'static str> {
-        let (Some(old), Some(new)) = (&self.serving.release.app.worker, &release.app.worker) else {
+        let (Some(_), Some(new)) = (&self.serving.release.app.worker, &release.app.worker) else {
             return Err("a canary needs workers, before and after: deploy it without");
         };
-        if (old.listen, old.balance) != (new.listen, new.balance) {
+        if self.kept(new) != Kept::Front {
             return Err("a canary can't change `listen` or `balance`: deploy that without a canary first");
         }
         if new.balance == Balance::Shared {

@@ -13,14 +13,21 @@ impl Generations {
         let (app, serving) = (&self.serving.release.app, &self.serving);
         let now = if self.serves { GenerationState::Serving } else { GenerationState::Coming };
         let next = if self.trial.is_some() { GenerationState::Canary } else { GenerationState::Coming };
-        let coming = self.coming.iter().map(|one| one.status(next));
-        let leaving = self.leaving.iter().map(|one| one.status(GenerationState::Draining));
-        let (mut counts, (mut dropped, mut late_answers)) = (self.gone_counts.clone(), self.gone);
+        let mut counts = self.gone_counts.clone();
+        let mut show = |one: &Running, state| {
+            let (status, its_counts) = one.status(state);
+            counts.add(&its_counts);
+            status
+        };
+        let mut generations = vec![show(serving, now)];
+        generations.extend(self.coming.iter().map(|one| show(one, next)));
+        generations.extend(self.leaving.iter().map(|one| show(one, GenerationState::Draining)));
+        let (mut dropped, mut late_answers) = self.gone;
         for one in self.all() {
             let losses = one.losses();
             (dropped, late_answers) = (dropped + losses.0, late_answers + losses.1);
-            counts.add(&one.counts());
         }
+        let (denied, denied_more) = serving.ledger.entries();
         AppStatus {
             name: app.name.clone(),
             version: app.version.clone(),
@@ -29,7 +36,9 @@ impl Generations {
             late_answers,
             generation: serving.generation,
             traffic: Traffic::from(&counts),
-            generations: [serving.status(now)].into_iter().chain(coming).chain(leaving).collect(),
+            generations,
+            denied,
+            denied_more,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Running;
 use crate::{
     cluster::{Pid, Process, Role, State},
-    ipc::message::{CheckId, ToChild},
+    ipc::message::{Check, CheckId, ToChild},
     master::{
         children::Child,
         state::{
@@ -69,7 +69,7 @@ impl Running {
     fn ask(&mut self, pid: Pid, check: CheckId) {
         let Some(health) = &self.release.app.deploy.health else { return };
         let (path, timeout) = (health.path.clone(), health.timeout);
-        self.control(pid, &ToChild::Check { check, path, timeout });
+        self.control(pid, &ToChild::Check(Check { check, path, timeout }));
     }
 
     /// A child ends, or fails. One that was ready and not told to go has crashed.

@@ -14,6 +14,12 @@ use crate::{
     },
 };
 
+/// What was counted for each child, at one moment.
+struct Seen {
+    messages: BTreeMap<Pid, Counters>,
+    requests: BTreeMap<Pid, Snapshot>,
+}
+
 impl Running {
     pub(in super::super) fn report_drops(&mut self) {
         let dropped = self.router.dropped();
@@ -47,10 +53,17 @@ impl Running {
 
     /// What its children counted, also those that are gone.
     pub(in super::super) fn counts(&self) -> Snapshot {
+        self.with_gone(&self.requests())
+    }
+
+    /// What each child has counted by now.
+    fn requests(&self) -> BTreeMap<Pid, Snapshot> {
+        self.children.iter().map(|(pid, child)| (*pid, child.counts())).collect()
+    }
+
+    fn with_gone(&self, children: &BTreeMap<Pid, Snapshot>) -> Snapshot {
         let mut sum = self.gone.clone();
-        for child in self.children.values() {
-            sum.add(&child.counts());
-        }
+        children.values().for_each(|counts| sum.add(counts));
         sum
     }
 
@@ -59,34 +72,38 @@ impl Running {
         Counts { seen: self.counts(), crashes: self.crashes }
     }
 
-    /// How it is, and what it is there for.
-    pub(in super::super) fn status(&self, state: GenerationState) -> GenerationStatus {
-        let counters: BTreeMap<Pid, Counters> = self.router.counters().collect();
-        GenerationStatus {
+    /// How it is, and what it is there for; and [`Self::counts`], as they went into it. What a child has
+    /// counted is read once, since that is its whole histogram.
+    pub(in super::super) fn status(&self, state: GenerationState) -> (GenerationStatus, Snapshot) {
+        let seen = Seen { messages: self.router.counters().collect(), requests: self.requests() };
+        let counts = self.with_gone(&seen.requests);
+        let status = GenerationStatus {
             generation: self.generation,
             version: self.release.app.version.clone(),
             state,
-            traffic: Traffic::from(&self.counts()),
-            slots: self.cluster.slots().map(|slot| self.slot_status(slot, &counters)).collect(),
-        }
+            traffic: Traffic::from(&counts),
+            slots: self.cluster.slots().map(|slot| self.slot_status(slot, &seen)).collect(),
+        };
+        (status, counts)
     }
 
-    fn slot_status(&self, slot: &Slot, counters: &BTreeMap<Pid, Counters>) -> SlotStatus {
+    fn slot_status(&self, slot: &Slot, seen: &Seen) -> SlotStatus {
         let current = slot.process();
         let others = slot.processes().filter(|one| current.as_ref().is_none_or(|it| it.pid != one.pid));
         SlotStatus {
             role: slot.role,
             slot: slot.slot,
-            others: others.map(|process| self.process_status(&process, counters)).collect(),
-            process: current.map(|process| self.process_status(&process, counters)),
+            others: others.map(|process| self.process_status(&process, seen)).collect(),
+            process: current.map(|process| self.process_status(&process, seen)),
             failing: slot.is_failing(),
             restarts: slot.restarts(),
             last_exit: slot.last_exit().map(str::to_owned),
         }
     }
 
-    fn process_status(&self, process: &Process, counters: &BTreeMap<Pid, Counters>) -> ProcessStatus {
-        let Counters { received, sent, dropped } = counters.get(&process.pid).copied().unwrap_or_default();
+    fn process_status(&self, process: &Process, seen: &Seen) -> ProcessStatus {
+        let messages = seen.messages.get(&process.pid).copied().unwrap_or_default();
+        let Counters { received, sent, dropped } = messages;
         let child = self.children.get(&process.pid);
         let os_pid = child.map_or(0, Child::os_pid);
         ProcessStatus {
@@ -101,7 +118,7 @@ impl Running {
             // `measure` looks.
             memory_bytes: None,
             cpu_seconds: None,
-            traffic: child.map(|child| Traffic::from(&child.counts())).unwrap_or_default(),
+            traffic: seen.requests.get(&process.pid).map(Traffic::from).unwrap_or_default(),
         }
     }
 }

@@ -61,9 +61,9 @@ impl Running {
             | ToChild::Processes(_)
             | ToChild::Asked { .. }
             | ToChild::RunEnded { .. }
-            | ToChild::Stop { .. }
+            | ToChild::Stop(_)
             | ToChild::Superseded
-            | ToChild::Check { .. }
+            | ToChild::Check(_)
             | ToChild::Serve => return self.control(*to, frame),
         };
         if sent.is_err() {

@@ -153,9 +153,9 @@ fn show(out: &Outgoing) -> String {
         }
         ToChild::Boot(_)
         | ToChild::Processes(_)
-        | ToChild::Stop { .. }
+        | ToChild::Stop(_)
         | ToChild::Superseded
-        | ToChild::Check { .. }
+        | ToChild::Check(_)
         | ToChild::Serve => format!("{to}: {:?}", out.frame),
     }
 }

@@ -110,6 +110,20 @@ fn a_recycled_process_goes_when_the_new_one_is_ready() {
             ],
         ),
         (
+            "one that is to be replaced with the back-off, and is told to go first",
+            &[
+                (100, recycle(1), "replace 4=agent/0, changed"),
+                (110, ready(4), "cluster-ready 4, drain 1 in 20s, changed"),
+                (111, exited(1, "exit code 0"), "changed"),
+                (112, recycle(4), ""),
+                (113, Event::Retire, "drain 2 in 20s, drain 3 in 20s"),
+                (200, Event::Tick, ""),
+                (201, exited(2, "x"), "changed"),
+                (202, exited(3, "x"), "changed, stop 4"),
+                (203, Event::Tick, ""),
+            ],
+        ),
+        (
             "stopped while a new one starts and another one leaves",
             &[
                 (100, recycle(3), "replace 4=worker/1, changed"),

@@ -49,6 +49,10 @@ fn play(name: &str, shape: Shape, steps: &[Step]) -> Cluster {
         let now = begin + Duration::from_millis(*at);
         let actions: Vec<_> = cluster.handle(event.clone(), now).iter().map(show).collect();
         assert_eq!(actions.join(", "), *expected, "{name}: at {at}, {event:?}");
+        if *event == Event::Tick {
+            let next = cluster.deadline();
+            assert!(next.is_none_or(|next| next > now), "{name}: at {at} it ticks again at once, for ever");
+        }
     }
     cluster
 }

@@ -1,0 +1,268 @@
+//! The master's side of a generation's broker: starts it, replaces it when it dies, gives it its peers, and
+//! hears what it denied. `app` owns one where the app is granted any host outside.
+//!
+//! ```text
+//!   spawned -> Boot -> every peer's socket -> reports, new peers ... -> it ends: again, with the back-off
+//! ```
+//!
+//! Each peer's socket is kept here as well, so that the next broker gets it and the peer notices nothing
+//! but a delay. Dropping it ends the broker.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    net::UnixStream,
+    process::Child,
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    children::{ChildEvent, Events, Happening},
+    exit, heartbeat,
+    ledger::Ledger,
+    reason::{MAX_REASON, cut},
+    state::backoff::Backoff,
+};
+use crate::{
+    cluster::{Pid, Role},
+    home::{OutboundPolicy, Policy},
+    ipc::{
+        broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
+        denials::EVERY,
+        link::{self, Reader, Sender},
+    },
+    manifest::App,
+    sys::{
+        fd_socket::FdSocket,
+        inherit::{CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD},
+        spawn::{Spawn, spawn},
+    },
+};
+
+/// How long a broker may take to take one peer.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// How long a broker that is killed may take to be gone.
+const END: Duration = Duration::from_secs(2);
+
+/// Where the policy is.
+static HOME: OnceLock<PathBuf> = OnceLock::new();
+
+/// From now on this home's policy binds brokers. Once, before the first.
+pub(super) fn obey(home: &Path) {
+    let _ = HOME.set(home.to_owned());
+}
+
+/// A broker, as long as this lives.
+pub(crate) struct Broker(mpsc::UnboundedSender<Command>);
+
+/// No more of them wait than processes are started and end.
+enum Command {
+    Add(Pid, Role, OwnedFd),
+    Gone(Pid),
+}
+
+/// What it needs.
+pub(crate) struct Options {
+    /// Whose it is.
+    pub(crate) app: App,
+    /// Where peers that break the protocol are named.
+    pub(crate) events: Events,
+    /// Where denials go.
+    pub(crate) ledger: Ledger,
+}
+
+impl Broker {
+    /// `None` where the app is granted no host: it has no use for one.
+    pub(crate) fn start(options: Options) -> Option<Self> {
+        let roles = [Role::Agent, Role::Worker];
+        if !roles.into_iter().any(|role| options.app.is_granted_hosts(role)) {
+            return None;
+        }
+        let (to, commands) = mpsc::unbounded_channel();
+        let peers = Peers { commands, sockets: BTreeMap::new() };
+        tokio::spawn(supervise(options, peers));
+        Some(Self(to))
+    }
+
+    /// A process is about to be spawned: its end of its socket to the broker.
+    pub(crate) fn add(&self, pid: Pid, role: Role) -> io::Result<OwnedFd> {
+        let (ours, theirs) = FdSocket::unused_pair()?;
+        let _ = self.0.send(Command::Add(pid, role, ours));
+        Ok(theirs)
+    }
+
+    /// A process is gone.
+    pub(crate) fn gone(&self, pid: Pid) {
+        let _ = self.0.send(Command::Gone(pid));
+    }
+}
+
+/// Who is to be served, and the broker's ends of their sockets.
+struct Peers {
+    commands: mpsc::UnboundedReceiver<Command>,
+    sockets: BTreeMap<Pid, (Role, OwnedFd)>,
+}
+
+impl Peers {
+    /// Waits for the next change; the pid of one that is new. `None`: there is no app any more.
+    async fn change(&mut self) -> Option<Option<Pid>> {
+        Some(match self.commands.recv().await? {
+            Command::Add(pid, role, socket) => {
+                self.sockets.insert(pid, (role, socket));
+                Some(pid)
+            }
+            Command::Gone(pid) => {
+                self.sockets.remove(&pid);
+                None
+            }
+        })
+    }
+}
+
+async fn supervise(options: Options, mut peers: Peers) {
+    let app = options.app.name.clone();
+    let mut backoff = Backoff::default();
+    loop {
+        let begun = Instant::now();
+        let reason = match live(&options, &mut peers).await {
+            Ok(End::Over) => return,
+            Ok(End::Died(reason)) => reason,
+            Err(error) => format!("{error:#}"),
+        };
+        tracing::warn!(app, reason, "the broker ended, and is replaced");
+        let next = Instant::now() + backoff.ended(begun.elapsed(), fastrand::f64());
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => break,
+                change = peers.change() => if change.is_none() { return },
+            }
+        }
+    }
+}
+
+/// How a broker's life ended.
+enum End {
+    /// With its app.
+    Over,
+    /// By itself, or it had to be killed.
+    Died(String),
+}
+
+/// One broker, from its start to its end.
+async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
+    let boot = boot(&options.app).await?;
+    let (stream, their_stream) = link::pair()?;
+    let (handoff, their_handoff) = FdSocket::pair()?;
+    let (heartbeat, their_heartbeat) = link::pair()?;
+    let spawned = spawn(Spawn {
+        title: format!("hatchery: broker {}", options.app.name),
+        args: super::arguments::of("broker"),
+        fds: vec![(their_stream, CONTROL_FD), (their_handoff, HANDOFF_FD), (their_heartbeat, HEARTBEAT_FD)],
+    });
+    let mut child = spawned.await.context("it could not be started")?;
+    tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");
+    let link_options = link::Options { max_frame: MAX_REPORT, ..link::Options::default() };
+    let (reader, sender, writer) = link::split(stream, link_options);
+    tokio::spawn(writer.run());
+    let line = Line { reader, sender, handoff };
+    let end = converse(options, peers, &mut child, line, (boot, heartbeat)).await;
+    let _ = child.start_kill();
+    let status = timeout(END, child.wait()).await;
+    match end {
+        Ok(End::Died(reason)) if reason.is_empty() => {
+            let reason = status.map_or_else(|_| "it does not end".to_owned(), exit::reason);
+            Ok(End::Died(reason))
+        }
+        end => end,
+    }
+}
+
+/// How a broker is spoken with.
+struct Line {
+    reader: Reader<FromBroker>,
+    sender: Sender<ToBroker>,
+    handoff: FdSocket,
+}
+
+async fn converse(
+    options: &Options,
+    peers: &mut Peers,
+    child: &mut Child,
+    mut line: Line,
+    (boot, heartbeat): (BrokerBoot, UnixStream),
+) -> anyhow::Result<End> {
+    let hang_timeout = boot.hang_timeout;
+    line.sender.send_control(&ToBroker::Boot(Box::new(boot)), &[]).context("cannot queue its first frame")?;
+    for (pid, (role, socket)) in &peers.sockets {
+        hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
+    }
+    let mut reported: Option<Instant> = None;
+    let mut hangs = std::pin::pin!(heartbeat::watch(heartbeat, hang_timeout));
+    loop {
+        tokio::select! {
+            // Why is seen when it is reaped.
+            _ = child.wait() => return Ok(End::Died(String::new())),
+            reason = &mut hangs => return Ok(End::Died(reason)),
+            change = peers.change() => {
+                let Some(changed) = change else { return Ok(End::Over) };
+                if let Some((pid, (role, socket))) = changed.and_then(|pid| peers.sockets.get_key_value(&pid)) {
+                    hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
+                }
+            }
+            frame = line.reader.next() => match frame? {
+                // As with any child's: what comes too soon could be of a flood.
+                Some((FromBroker::Denied(_), _)) if reported.is_some_and(|last| last.elapsed() < EVERY / 2) => {}
+                Some((FromBroker::Denied(denials), _)) => {
+                    reported = Some(Instant::now());
+                    options.ledger.add(denials);
+                }
+                Some((FromBroker::Breach { pid, mut reason }, _)) => {
+                    cut(&mut reason, MAX_REASON);
+                    let what = Happening::Failed(reason);
+                    let _ = options.events.send(ChildEvent { pid, what }).await;
+                }
+                None => return Ok(End::Died(String::new())),
+            },
+        }
+    }
+}
+
+async fn hand_over(handoff: &FdSocket, peer: Peer, socket: &OwnedFd) -> anyhow::Result<()> {
+    let mut buf = [0; MAX_PACKET];
+    let packet = postcard::to_slice(&peer, &mut buf)?;
+    let Ok(sent) = timeout(HAND_OVER, handoff.send(packet, Some(socket.as_fd()))).await else {
+        bail!("it took more than {} to take a peer", humantime::format_duration(HAND_OVER));
+    };
+    sent.context("cannot hand a peer to it")
+}
+
+async fn boot(app: &App) -> anyhow::Result<BrokerBoot> {
+    let name = app.name.clone();
+    let policy = tokio::task::spawn_blocking(move || policy(&name)).await??;
+    Ok(BrokerBoot {
+        app: app.name.clone(),
+        agent: app.outbound_hosts(Role::Agent).to_vec(),
+        worker: app.outbound_hosts(Role::Worker).to_vec(),
+        policy,
+        hang_timeout: app.limits.hang_timeout,
+    })
+}
+
+/// Read anew for each broker. Where it can't be read there is none.
+fn policy(app: &str) -> anyhow::Result<OutboundPolicy> {
+    let policy = match HOME.get() {
+        Some(home) => Policy::load_in(home)?,
+        None => Policy::default(),
+    };
+    Ok(policy.outbound(app))
+}
