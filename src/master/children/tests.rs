@@ -153,6 +153,7 @@ async fn what_is_sent_as_a_table() {
     }
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn fds_that_nobody_asked_for_are_the_end() {
     let (ours, theirs) = link::pair().expect("a socket");
