@@ -112,6 +112,7 @@ impl Events {
         self.share.spend(FRAME + data);
     }
 
+    /// Waits until there is room.
     pub(crate) async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
         self.to.send(event).await
     }

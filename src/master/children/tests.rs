@@ -89,7 +89,9 @@ async fn what_is_sent_as_a_table() {
     let mut not_utf8 = reserved.clone();
     not_utf8[at] = 0xff;
     let broke = "failed: broke the protocol: ";
-    let cases: &[(&str, &[ToMaster], &[u8], &[&str])] = &[
+    /// What it is, the frames, the bytes after them, and what the master hears.
+    type Case<'c> = (&'c str, &'c [ToMaster], &'c [u8], &'c [&'c str]);
+    let cases: &[Case<'_>] = &[
         ("nothing", &[], b"", &[]),
         ("an honest one", &[hello(), ready(), send("a")], b"", &["ready", "frame"]),
         ("one that can't start", &[hello(), failed()], b"", &["failed: no such import"]),
@@ -152,6 +154,7 @@ async fn what_is_sent_as_a_table() {
     }
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn fds_that_nobody_asked_for_are_the_end() {
     let (ours, theirs) = link::pair().expect("a socket");
