@@ -31,6 +31,10 @@
 //! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and
 //! log lines in a black box, memory that the master reads for the crash report when the process is gone.
 //!
+//! Every child shuts itself in before it does anything else ([`sys::sandbox`]): namespaces, an empty root with
+//! what was granted, Landlock, no capabilities, a list of system calls. What `master::isolation` gives it is
+//! all it has, should a guest ever get out of its wasm.
+//!
 //! # A message's way
 //!
 //! ```text
@@ -82,6 +86,7 @@
 //! | [`compiler`] | the compiler child | |
 //! | [`broker`] | the child that connects to other hosts | |
 //! | [`storekeeper`] | the child that looks at bundles | |
+//! | [`trial`] | the child that tries the sandbox out | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
 //! | [`log`] | how lines look | x |
 //! | [`digest`] | the SHA-256 that files and bundles go by | x |
@@ -110,4 +115,5 @@ pub mod store;
 pub mod storekeeper;
 #[expect(unsafe_code, reason = "the one place that talks to the operating system")]
 pub mod sys;
+pub mod trial;
 pub mod worker;

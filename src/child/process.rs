@@ -15,7 +15,7 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    sys::{inherit, limits, misbehave, name, parent, priority},
+    sys::{inherit, limits, misbehave, name, parent, priority, sandbox},
 };
 
 /// A child that knows what it is.
@@ -48,11 +48,17 @@ impl Child {
         let (mut reader, sender, writer) = link::split(link::from_fd(control)?, link::Options::default());
         tokio::spawn(writer.run());
         let _ = sender.try_send(&ToMaster::Hello { protocol: PROTOCOL }, &[]);
-        let boot = match reader.next().await? {
+        if let Some(report) = sandbox::report() {
+            let _ = sender.try_send(&ToMaster::Sandboxed(report.clone()), &[]);
+        }
+        let mut boot = match reader.next().await? {
             Some((ToChild::Boot(boot), _)) => *boot,
             Some(_) => bail!("the master's first frame is not Boot"),
             None => process::exit(MASTER_GONE),
         };
+        for folder in boot.app.folders_mut(role) {
+            folder.source = sandbox::place(&folder.source);
+        }
         let blackbox = inherit::take(inherit::BLACKBOX_FD).context("no black box was handed over")?;
         let blackbox = Arc::new(BlackBox::open(blackbox)?);
         log::also_to(&blackbox);

@@ -28,7 +28,7 @@ use self::{
     versions::Versions,
     watch::Watch,
 };
-use super::{build, failure, home::Home, run::Changes};
+use super::{build, failure, home::Home, isolation::Isolation, run::Changes};
 use crate::{
     manifest::{self, App, Overrides},
     master::{self, Wish},
@@ -51,6 +51,8 @@ pub(super) struct Dev {
     changes: Changes,
     #[command(flatten)]
     home: Home,
+    #[command(flatten)]
+    isolation: Isolation,
 }
 
 const EXAMPLES: &str = "\
@@ -77,7 +79,9 @@ struct Session {
 
 impl Dev {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let home = self.home.open()?.folder().to_owned();
+        let home = self.home.open()?;
+        let isolation = self.isolation.of(&home)?;
+        let home = home.folder().to_owned();
         let watch = Watch::start(&self.paths)?;
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let (versions, changed) = (Versions::default(), BTreeMap::new());
@@ -102,6 +106,7 @@ impl Dev {
                 reload: Box::new(load),
                 cgroup: None,
                 wishes: Some(wishes),
+                isolation,
             };
             let ended = tokio::select! {
                 ended = master::run(options) => ended,

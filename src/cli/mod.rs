@@ -11,6 +11,7 @@ mod follow;
 mod history;
 mod home;
 mod inspect;
+mod isolation;
 mod keygen;
 mod new;
 mod options;
@@ -38,7 +39,7 @@ pub use failure::print as print_failure;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, broker, compiler, log, storekeeper, worker};
+use crate::{agent, broker, compiler, log, storekeeper, trial, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -119,6 +120,11 @@ enum Verb {
     Broker {
         master: i32,
     },
+    /// A trial of the sandbox, started by the master
+    #[command(hide = true)]
+    Trial {
+        master: i32,
+    },
 }
 
 impl Verb {
@@ -130,6 +136,7 @@ impl Verb {
                 | Self::Compiler { .. }
                 | Self::Storekeeper { .. }
                 | Self::Broker { .. }
+                | Self::Trial { .. }
         )
     }
 }
@@ -178,6 +185,8 @@ impl Cli {
                 Verb::Compiler { master } => compiler::run(master).await,
                 Verb::Storekeeper { master } => storekeeper::run(master).await,
                 Verb::Broker { master } => broker::run(master).await,
+                // Its life is shorter than anybody's.
+                Verb::Trial { master: _ } => trial::run(),
             }
         });
         // A guest's blocking call into the file system must not hold up the end.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 use anyhow::Context as _;
 use futures::FutureExt as _;
 
-use super::{build, cgroup::Cgroup, home::Home, options::Listen};
+use super::{build, cgroup::Cgroup, home::Home, isolation::Isolation, options::Listen};
 use crate::{
     manifest::{self, App, Balance, DevWith, Overrides},
     sys::parent::die_with_parent,
@@ -28,6 +28,8 @@ pub(super) struct Run {
     home: Home,
     #[command(flatten)]
     cgroup: Cgroup,
+    #[command(flatten)]
+    isolation: Isolation,
     /// Ends at once when this process, its parent, is gone
     #[arg(long, hide = true, value_name = "PID")]
     parent: Option<i32>,
@@ -68,13 +70,16 @@ impl Run {
         }
         let (paths, overrides) = (self.paths, self.changes.overrides());
         let apps = load(&paths, &overrides).await?;
-        let home = self.home.open()?.folder().to_owned();
+        let home = self.home.open()?;
+        let isolation = self.isolation.of(&home)?;
+        let home = home.folder().to_owned();
         let cgroup = self.cgroup.folder();
         let reload = Box::new(move || {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        crate::master::run(crate::master::Options { apps, home, reload, cgroup, wishes: None }).await
+        let options = crate::master::Options { apps, home, reload, cgroup, wishes: None, isolation };
+        crate::master::run(options).await
     }
 }
 

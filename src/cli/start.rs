@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{cgroup::Cgroup, deploy, home::Home as HomeOption};
+use super::{cgroup::Cgroup, deploy, home::Home as HomeOption, isolation::Isolation};
 use crate::{
     admin::Client,
     home::{Home, Lock, holder, lasting_holder},
@@ -39,6 +39,8 @@ pub(super) struct Start {
     background: bool,
     #[command(flatten)]
     cgroup: Cgroup,
+    #[command(flatten)]
+    isolation: Isolation,
 }
 
 const EXAMPLES: &str = "\
@@ -56,20 +58,22 @@ impl Start {
         if self.background {
             daemon::detach().context("cannot leave the terminal")?;
             let lock = Lock::take(&home)?;
+            let isolation = self.isolation.of(&home)?;
             let (lifetime, cgroup) = (Lifetime::Background, self.cgroup.folder());
-            return serve(Service { home, lock, lifetime, cgroup }).await;
+            return serve(Service { home, lock, lifetime, cgroup, isolation }).await;
         }
         if self.foreground {
             let lock = Lock::take(&home)?;
+            let isolation = self.isolation.of(&home)?;
             let deploying = tokio::spawn(deploy_all(home.clone(), self.paths));
             let (lifetime, cgroup) = (Lifetime::Foreground, self.cgroup.folder());
             tokio::select! {
-                result = serve(Service { home, lock, lifetime, cgroup }) => return result,
+                result = serve(Service { home, lock, lifetime, cgroup, isolation }) => return result,
                 deployed = failed(deploying) => return deployed,
             }
         }
         // An app of before that fails is no reason not to deploy another one.
-        let restored = again(&home, &self.cgroup);
+        let restored = again(&home, &self.cgroup, &self.isolation);
         if restored.is_err() && holder(&home)?.is_none() {
             return restored;
         }
@@ -85,8 +89,8 @@ impl Start {
 ///
 /// # Errors
 /// It can't start, or one of the apps can't: the others serve then.
-pub(super) fn again(home: &Home, cgroup: &Cgroup) -> anyhow::Result<()> {
-    let failures = in_background(home, cgroup)?;
+pub(super) fn again(home: &Home, cgroup: &Cgroup, isolation: &Isolation) -> anyhow::Result<()> {
+    let failures = in_background(home, cgroup, isolation)?;
     if failures > 0 {
         bail!("{failures} of the apps could not be started; see `hatchery status`");
     }
@@ -121,7 +125,7 @@ async fn stop_if_empty(home: &Home) {
 }
 
 /// Starts it, shows its lines until it closes its stdout, and gives how many apps failed.
-fn in_background(home: &Home, cgroup: &Cgroup) -> anyhow::Result<usize> {
+fn in_background(home: &Home, cgroup: &Cgroup, isolation: &Isolation) -> anyhow::Result<usize> {
     if let Some(pid) = lasting_holder(home)? {
         bail!(
             "a hatchery with pid {pid} runs already with the home {}; `hatchery deploy` gives it another app",
@@ -137,6 +141,7 @@ fn in_background(home: &Home, cgroup: &Cgroup) -> anyhow::Result<usize> {
     if let Some(folder) = cgroup.absolute()? {
         command.arg("--cgroup").arg(folder);
     }
+    command.args(isolation.arguments());
     let mut master = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

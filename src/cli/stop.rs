@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use tokio::time::sleep;
 
-use super::{cgroup::Cgroup, home::Home as HomeOption, start};
+use super::{cgroup::Cgroup, home::Home as HomeOption, isolation::Isolation, start};
 use crate::{
     admin::{Client, Stopping},
     home::{Home, holder},
@@ -27,13 +27,15 @@ pub(super) struct Restart {
     home: HomeOption,
     #[command(flatten)]
     cgroup: Cgroup,
+    #[command(flatten)]
+    isolation: Isolation,
 }
 
 impl Restart {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let home = self.home.open()?;
         stop(&home).await?;
-        start::again(&home, &self.cgroup)
+        start::again(&home, &self.cgroup, &self.isolation)
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::{
     host::{self, Engine, Purpose, Wasi},
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
-    sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority},
+    sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority, sandbox},
 };
 
 /// Compiles what the master asks for.
@@ -28,9 +28,11 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };
-    let request: CompileRequest = postcard::from_bytes(&packet[..length])?;
+    let mut request: CompileRequest = postcard::from_bytes(&packet[..length])?;
     // Before anything of the component is read.
     limits::cap_cpu(request.cpu_limit).context("cannot cap this process's CPU time")?;
+    // Folders only: the file keeps its name, which is in what users are told.
+    request.cache = sandbox::place(&request.cache);
     let begun = Instant::now();
     let native = Engine::new(Purpose::Compile)
         .and_then(|engine| host::compile(&engine, &request.component, &request.cache));

@@ -70,7 +70,7 @@ impl Home {
         let home = Self { folder: std::path::absolute(folder)? };
         create(&home.folder)?;
         home.check_version()?;
-        for folder in [home.cache(), home.apps(), home.logs()] {
+        for folder in [home.cache(), home.apps(), home.logs(), home.folder.join("store")] {
             create(&folder)?;
         }
         Ok(home)

@@ -4,13 +4,16 @@ use std::{fs, io, io::Read as _, path::Path};
 
 use anyhow::{Context as _, bail};
 
+use crate::sys::sandbox;
+
 /// Its text; `None` where there is no such file.
 ///
 /// # Errors
 /// It can't be read, or has more than so many bytes: a part of it must not pass for the whole.
 pub(super) fn read(file: &Path, most: u64) -> anyhow::Result<Option<String>> {
     let shown = file.display();
-    let read = match fs::File::open(file) {
+    // It may be a link, to what lies elsewhere in a process that is shut in.
+    let read = match fs::File::open(sandbox::place(file)) {
         Ok(opened) => io::read_to_string(opened.take(most + 1)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => Err(error),

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::{Home, SecretSettings, grant::Grant, read::read};
+use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 const KEEP: usize = 5;
@@ -26,6 +27,9 @@ pub struct Settings {
     pub keep: usize,
     /// What other users may do at the admin socket.
     pub admin: Vec<Grant>,
+    /// How much of the sandbox must hold. By default all of it with `require-signature`, and else as much
+    /// as the machine allows.
+    pub isolation: Option<Isolation>,
     /// Where secrets come from beside the home's files.
     pub secrets: SecretSettings,
 }
@@ -37,12 +41,20 @@ impl Default for Settings {
             require_signature: false,
             keep: KEEP,
             admin: vec![],
+            isolation: None,
             secrets: SecretSettings::default(),
         }
     }
 }
 
 impl Settings {
+    /// What holds where the command line does not say.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        let by_default = if self.require_signature { Isolation::Strict } else { Isolation::BestEffort };
+        self.isolation.unwrap_or(by_default)
+    }
+
     /// Where the home's are.
     #[must_use]
     pub fn file(home: &Home) -> PathBuf {
@@ -67,6 +79,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn isolation_as_a_table() {
+        for (text, expected) in [
+            ("", Isolation::BestEffort),
+            ("require-signature = true", Isolation::Strict),
+            ("require-signature = true\nisolation = \"best-effort\"", Isolation::BestEffort),
+            ("isolation = \"strict\"", Isolation::Strict),
+        ] {
+            assert_eq!(toml::from_str::<Settings>(text).unwrap().isolation(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn settings_as_a_table() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path()).unwrap();
@@ -76,6 +100,8 @@ mod tests {
             ("require-signature = true\ntrusted-keys = [\"RWQ\"]\nkeep = 2\n", true),
             ("[[admin]]\nuid = 1001\nmay = [\"read\", \"deploy shop\"]\n", true),
             ("[[admin]]\nuid = 1001\nmay = [\"everything\"]\n", false),
+            ("isolation = \"strict\"\n", true),
+            ("isolation = \"some\"\n", false),
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),
             ("keep = ", false),

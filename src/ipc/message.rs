@@ -26,6 +26,7 @@ use super::blackbox::Request;
 use crate::{
     cluster::{Action, AskError, AskTarget, Denials, Pid, Process, Sender, Target},
     manifest::{App, RunOn, Secrets},
+    sys::sandbox::Report,
 };
 
 /// Raised whenever a frame's meaning changes. Both sides come from one binary, so a mismatch means
@@ -288,4 +289,6 @@ pub enum ToMaster {
     /// Requests that a process without a broker denied its guest, since the last time; at most once a
     /// second.
     Denied(Denials),
+    /// What the process has shut itself into. Once, after Hello.
+    Sandboxed(Report),
 }

@@ -65,6 +65,15 @@ impl App {
         component.map_or(&[], |component| &component.capabilities.allowed_outbound_hosts)
     }
 
+    /// The folders that a guest in this role sees.
+    pub fn folders_mut(&mut self, role: Role) -> impl Iterator<Item = &mut Folder> {
+        let component = match role {
+            Role::Agent => self.agent.as_mut().map(|agent| &mut agent.component),
+            Role::Worker => self.worker.as_mut().map(|worker| &mut worker.component),
+        };
+        component.into_iter().flat_map(|component| &mut component.capabilities.folders)
+    }
+
     /// What a process of this role may take of private memory, in bytes, on a machine that has so many:
     /// `process-memory`, or its default. A backstop behind the limit of each instance.
     #[must_use]

@@ -20,14 +20,13 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{
     net::UnixStream,
-    process::Child,
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     children::{ChildEvent, Events, Happening},
-    exit, heartbeat,
+    exit, heartbeat, isolation,
     ledger::Ledger,
     reason::{MAX_REASON, cut},
     state::backoff::Backoff,
@@ -44,7 +43,7 @@ use crate::{
     sys::{
         fd_socket::FdSocket,
         inherit::{CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD},
-        spawn::{Spawn, spawn},
+        spawn::{Child, Spawn, spawn},
     },
 };
 
@@ -168,6 +167,7 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
         title: format!("hatchery: broker {}", options.app.name),
         args: super::arguments::of("broker"),
         fds: vec![(their_stream, CONTROL_FD), (their_handoff, HANDOFF_FD), (their_heartbeat, HEARTBEAT_FD)],
+        sandbox: Some(isolation::broker()),
     });
     let mut child = spawned.await.context("it could not be started")?;
     tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");

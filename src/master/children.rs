@@ -20,7 +20,6 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     net::UnixStream,
-    process::Child as Process,
     sync::{Notify, mpsc},
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
@@ -29,10 +28,13 @@ use tokio::{
 use self::manners::Manners;
 use super::{
     crash::Who,
-    exit, groups, heartbeat,
+    exit,
+    groups::{self, Capped},
+    heartbeat, isolation,
     native::Native,
     os_pid::OsPid,
     reason::{MAX_REASON, broke, cut},
+    status::Sandbox,
     turns::{FRAME, Share},
     witness::Witness,
 };
@@ -51,7 +53,7 @@ use crate::{
             BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
             LISTENER_FD,
         },
-        spawn::{Spawn, spawn},
+        spawn::{Child as Process, Spawn, spawn},
     },
 };
 
@@ -110,6 +112,7 @@ impl Events {
         self.share.spend(FRAME + data);
     }
 
+    /// Waits until there is room.
     pub(crate) async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
         self.to.send(event).await
     }
@@ -183,6 +186,11 @@ impl Child {
         self.sender.send_control(frame, &[])
     }
 
+    /// What it has shut itself into, as it says. `None` as long as it has not said.
+    pub(crate) fn sandbox(&self) -> Option<Sandbox> {
+        self.witness.sandbox()
+    }
+
     /// What it logged last, the oldest line first. Also when it is gone.
     pub(crate) fn last_lines(&self) -> Vec<String> {
         self.witness.last_lines()
@@ -226,7 +234,8 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     let (role, disk_full) = (boot.process.role, boot.disk_full);
     let manners = Manners::new(role);
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
-    let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds });
+    let sandbox = Some(isolation::guest(&boot));
+    let spawning = spawn(Spawn { title, args: super::arguments::of(&role.to_string()), fds, sandbox });
     let os_pid = OsPid::default();
     let putting = groups::put(&boot, os_pid.clone());
     let options = link::Options {
@@ -250,6 +259,7 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         role,
         disk_full,
     };
+    let ours = Arc::clone(&witness);
     let reading = tokio::spawn(read(pid, reader, manners, events.clone(), Arc::clone(&witness)));
     let beating =
         tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
@@ -267,6 +277,9 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
         // Before its first frame: until then it runs nothing of the guest's.
         let group = putting.await;
+        if let Some(Capped::In(place)) = &group {
+            ours.capped(place.bytes());
+        }
         let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;
         writing.abort();
@@ -408,6 +421,10 @@ fn heard(frame: ToMaster, data: Bytes, witness: &Witness) -> Option<Happening> {
             cut(&mut reason, MAX_REASON);
             witness.said(reason);
             None
+        }
+        ToMaster::Sandboxed(report) => {
+            let accepted = report.is_bounded() && witness.shut_in(report);
+            (!accepted).then(|| Happening::Failed(broke("said twice or at length what it is shut in")))
         }
         frame => Some(Happening::Frame(frame, data)),
     }

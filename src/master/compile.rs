@@ -8,16 +8,16 @@ use std::{io, os::fd::OwnedFd, process::ExitStatus, time::Duration};
 
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
-use tokio::{process::Child, time::timeout};
+use tokio::time::timeout;
 
-use super::exit;
+use super::{exit, isolation};
 use crate::{
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{
         fd_socket::FdSocket,
         inherit::CONTROL_FD,
         memfd,
-        spawn::{Spawn, spawn},
+        spawn::{Child, Spawn, spawn},
     },
 };
 
@@ -43,6 +43,7 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         title: format!("hatchery: compiler {} {}", request.app, request.role),
         args: super::arguments::of("compiler"),
         fds: vec![(theirs, CONTROL_FD)],
+        sandbox: Some(isolation::compiler(&request)),
     })
     .await
     .with_context(|| format!("cannot start a compiler for the {what}"))?;

@@ -120,6 +120,11 @@ impl Capped {
 }
 
 impl Place {
+    /// What it may have of memory.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn out_of_memory(self) -> Option<String> {
         let limit = show_size(self.bytes);
         (self.group.oom_kills() > 0).then(|| format!("out of memory: more than {limit} (`process-memory`)"))

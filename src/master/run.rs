@@ -13,13 +13,16 @@ use super::{
     app::Demand,
     apps::{Apps, Ended},
     bind::bind_all,
-    broker, crash, groups,
+    broker, crash, groups, isolation,
     release::{Release, compile_all, secrets_of},
     reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
 };
-use crate::{manifest::App, sys::limits::raise_nofile};
+use crate::{
+    manifest::App,
+    sys::{limits::raise_nofile, sandbox::Isolation},
+};
 
 /// What the master is to run.
 pub struct Options {
@@ -33,6 +36,8 @@ pub struct Options {
     pub cgroup: Option<PathBuf>,
     /// When to reload, beside SIGHUP.
     pub wishes: Option<Wishes>,
+    /// How much of the sandbox must hold.
+    pub isolation: Isolation,
 }
 
 /// The limit of open files where nobody has set one.
@@ -47,7 +52,7 @@ const USUAL_FDS: u64 = 1024;
 /// An app could not start: its port is taken, its component does not compile, or one of its
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { apps: wanted, home, reload, cgroup, wishes } = options;
+    let Options { apps: wanted, home, reload, cgroup, wishes, isolation } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
@@ -55,6 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
     broker::obey(&home);
+    isolation::prepare(isolation).await?;
     let listeners = bind_all(&wanted)?;
     let secrets = secrets_of(&wanted, &home).await?;
     let codes = tokio::select! {

@@ -17,7 +17,7 @@ use super::{
     apps::{Apps, Ended},
     broker, crash,
     deploy::{Action, Deployer, Job},
-    groups,
+    groups, isolation,
     manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     home::{Home, Lock},
     log::rotate,
-    sys::{daemon, user},
+    sys::{daemon, sandbox::Isolation, user},
 };
 
 /// The apps among which the fds are shared out.
@@ -57,6 +57,8 @@ pub struct Service {
     pub lifetime: Lifetime,
     /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
     pub cgroup: Option<PathBuf>,
+    /// How much of the sandbox must hold.
+    pub isolation: Isolation,
 }
 
 impl Lifetime {
@@ -76,11 +78,12 @@ impl Lifetime {
 /// # Errors
 /// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
 pub async fn serve(service: Service) -> anyhow::Result<()> {
-    let Service { home, lock, lifetime, cgroup } = service;
+    let Service { home, lock, lifetime, cgroup, isolation } = service;
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
     let groups = groups::open(cgroup.as_deref()).await?;
+    isolation::prepare(isolation).await?;
     let socket = Socket::bind(&home)?;
     let (apps, ended) = Apps::new(open_files(), USUAL_APPS);
     crash::keep_in(home.folder());

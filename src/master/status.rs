@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cluster::{Pid, Role, State},
     ipc::counters::Snapshot,
+    sys::sandbox::Report,
 };
 
 /// One app.
@@ -186,6 +187,21 @@ pub struct ProcessStatus {
     /// Since it was spawned.
     #[serde(flatten)]
     pub traffic: Traffic,
+    /// What it has shut itself into. `None` as long as it has not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
+}
+
+/// What a process is shut into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// As it says itself.
+    #[serde(flatten)]
+    pub report: Report,
+    /// Its user, as the host sees it. Inside it is root of nothing.
+    pub user: u32,
+    /// What its cgroup lets it have of memory, in bytes. `None`: it has no cgroup of its own.
+    pub cgroup_bytes: Option<u64>,
 }
 
 /// Requests, and what became of them.
@@ -252,6 +268,7 @@ mod tests {
             memory_bytes: Some(6),
             cpu_seconds: Some(0.5),
             traffic: Traffic { requests: 8, p99_ms: Some(1.5), ..Traffic::default() },
+            sandbox: None,
         };
         let json = serde_json::to_value(&process).unwrap();
         let expected = serde_json::json!({

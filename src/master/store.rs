@@ -10,11 +10,10 @@ use hyper::body::Incoming;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{UnixStream, unix::pipe},
-    process::Child,
     time::timeout,
 };
 
-use super::exit;
+use super::{exit, isolation};
 use crate::{
     admin::MAX_ARCHIVE,
     ipc::{
@@ -24,7 +23,7 @@ use crate::{
     sys::{
         inherit::{COMPONENT_FD, CONTROL_FD},
         point,
-        spawn::{Spawn, spawn},
+        spawn::{Child, Spawn, spawn},
     },
 };
 
@@ -64,14 +63,18 @@ pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer
 }
 
 async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<(UnixStream, Child)> {
-    let request = postcard::to_stdvec(&StoreRequest { home: home.to_owned(), what })
-        .context("cannot encode a request to the store")?;
+    // Without links: what is below it is found in the same place when the storekeeper is shut in.
+    let home = home.canonicalize().context("cannot find the home")?;
+    let sandbox = Some(isolation::storekeeper(&home));
+    let request =
+        postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
     let fds = [(Some(theirs), CONTROL_FD), (archive, COMPONENT_FD)];
     let child = spawn(Spawn {
         title: "hatchery: storekeeper".to_owned(),
         args: super::arguments::of("storekeeper"),
         fds: fds.into_iter().filter_map(|(fd, number)| Some((fd?, number))).collect(),
+        sandbox,
     })
     .await
     .context("cannot start a storekeeper")?;

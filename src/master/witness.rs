@@ -2,12 +2,18 @@
 
 use std::{
     os::fd::OwnedFd,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::crash::{self, Kind, Who};
-use crate::ipc::blackbox::{self, Contents, Request};
+use super::{
+    crash::{self, Kind, Who},
+    status::Sandbox,
+};
+use crate::{
+    ipc::blackbox::{self, Contents, Request},
+    sys::{sandbox::Report, user},
+};
 
 /// A child whose guest traps more often has one report for each such time.
 const TRAP_REPORTS: Duration = Duration::from_secs(1);
@@ -20,6 +26,7 @@ pub(super) struct Witness {
     who: Who,
     blackbox: OwnedFd,
     seen: Mutex<Seen>,
+    sandbox: OnceLock<Report>,
 }
 
 #[derive(Default)]
@@ -27,11 +34,12 @@ struct Seen {
     accused: Option<String>,
     said: Option<String>,
     trap_reported: Option<Instant>,
+    capped: Option<u64>,
 }
 
 impl Witness {
     pub(super) fn new(who: Who, blackbox: OwnedFd) -> Self {
-        Self { who, blackbox, seen: Mutex::default() }
+        Self { who, blackbox, seen: Mutex::default(), sandbox: OnceLock::new() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -46,6 +54,21 @@ impl Witness {
     /// It is going to end, and says why itself. The first reason counts.
     pub(super) fn said(&self, reason: String) {
         self.seen().said.get_or_insert(reason);
+    }
+
+    /// What it says that it is shut in. False: it has said so before.
+    pub(super) fn shut_in(&self, report: Report) -> bool {
+        self.sandbox.set(report).is_ok()
+    }
+
+    /// It has a cgroup that lets it have so much memory.
+    pub(super) fn capped(&self, bytes: u64) {
+        self.seen().capped = Some(bytes);
+    }
+
+    pub(super) fn sandbox(&self) -> Option<Sandbox> {
+        let report = self.sandbox.get()?.clone();
+        Some(Sandbox { report, user: user::effective(), cgroup_bytes: self.seen().capped })
     }
 
     /// Its guest trapped.

@@ -20,7 +20,7 @@ use crate::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
     store::{Checked, Damage, Store, Stored},
-    sys::{inherit, limits, name, parent, point, priority},
+    sys::{inherit, limits, name, parent, point, priority, sandbox},
 };
 
 /// The most private memory that it may take, in bytes: far more than it does.
@@ -42,7 +42,8 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     stream.set_nonblocking(false)?;
     let mut request = vec![];
     (&stream).take(MAX_REQUEST as u64).read_to_end(&mut request)?;
-    let request: StoreRequest = postcard::from_bytes(&request)?;
+    let mut request: StoreRequest = postcard::from_bytes(&request)?;
+    request.home = sandbox::place(&request.home);
     let reply: StoreReply = answer(&request).map_err(|error| format!("{error:#}"));
     let mut packet = postcard::to_stdvec(&reply)?;
     if packet.len() > MAX_REPLY {

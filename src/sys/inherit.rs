@@ -35,6 +35,10 @@ pub const COUNTERS_FD: RawFd = 9;
 /// The child's socket to its app's broker (`ipc::broker`). Absent where its component is granted no host.
 pub const BROKER_FD: RawFd = 10;
 
+/// What the child is to shut itself into (`sandbox::Profile`), a sealed memfd. Absent in one that
+/// isn't to.
+pub const SANDBOX_FD: RawFd = 15;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

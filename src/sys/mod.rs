@@ -7,6 +7,7 @@
 pub mod acceptor;
 pub mod cgroup;
 pub mod clock;
+mod clone;
 pub mod daemon;
 pub mod fd_socket;
 pub mod inherit;
@@ -19,7 +20,9 @@ pub mod native;
 pub mod parent;
 pub mod point;
 pub mod priority;
+pub mod process;
 mod recv_fds;
+pub mod sandbox;
 pub mod shared;
 pub mod spawn;
 pub mod stream;

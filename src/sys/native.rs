@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use wasmtime::{Engine, Result, bail, component::Component, error::Context};
 
-use super::memfd;
+use super::{memfd, sandbox};
 
 /// Maps a compiled component: no copy, and the pages are shared by all processes that load it.
 ///
@@ -17,7 +17,7 @@ pub fn load_component(engine: &Engine, fd: &OwnedFd) -> Result<Component> {
     if !memfd::is_sealed(fd).context("can't read the seals of the compiled component")? {
         bail!("the compiled component is not sealed, so it might change while it runs");
     }
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = sandbox::fds().join(fd.as_raw_fd().to_string());
     // SAFETY: the file is a memfd whose content and size are sealed for good, so it can't change
     // while it is mapped; and only our compiler's output is given to a child as its component.
     unsafe { Component::deserialize_file(engine, path) }.context("can't load the compiled component")

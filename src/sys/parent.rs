@@ -23,7 +23,10 @@ pub const EXIT_ORPHAN: i32 = 110;
 /// The system's own.
 pub fn die_with_parent(expected_parent: i32) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    if unistd::getppid().as_raw() != expected_parent {
+    // A parent outside of this pid namespace has the number 0 in it; such a child was told that its parent
+    // is there by `clone`, after the same request.
+    let parent = unistd::getppid().as_raw();
+    if parent != 0 && parent != expected_parent {
         std::process::exit(EXIT_ORPHAN);
     }
     Ok(())

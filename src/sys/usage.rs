@@ -1,6 +1,12 @@
 //! What processes take of the machine.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    sync::OnceLock,
+    time::Duration,
+};
 
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -47,6 +53,19 @@ fn parse(stat: &str, page: u64, tick: u64) -> Option<Usage> {
     Some(Usage { memory: pages.saturating_mul(page), cpu })
 }
 
+/// This process's own, for when `/proc` is out of sight.
+static STATUS: OnceLock<File> = OnceLock::new();
+
+/// The most bytes of it that are read.
+const MAX_STATUS: usize = 16 << 10;
+
+/// Opens what this process will want to read of itself, before it goes to where there is no `/proc`.
+pub(super) fn keep_open() {
+    if let Ok(status) = File::open("/proc/self/status") {
+        let _ = STATUS.set(status);
+    }
+}
+
 /// This process's resident memory, in bytes.
 ///
 /// # Errors
@@ -64,7 +83,14 @@ pub fn data() -> io::Result<u64> {
 }
 
 fn status(key: &str) -> io::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+    let status = match STATUS.get() {
+        Some(file) => {
+            let mut bytes = vec![0; MAX_STATUS];
+            let length = file.read_at(&mut bytes, 0)?;
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        }
+        None => fs::read_to_string("/proc/self/status")?,
+    };
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc/self/status has no {key}")))

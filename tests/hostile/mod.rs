@@ -15,12 +15,15 @@
 //! | files, environment, loopback | [`reach`] |
 //! | HTTP | [`http`] |
 //! | native code that was tampered with | [`cache`], `host::compile` |
+//! | what an escaped guest tries | [`drills`], [`isolation`] |
 //! | the admin socket | [`admin`], `e2e::admin` |
 
 mod admin;
 mod cache;
+mod drills;
 mod fair;
 mod http;
+mod isolation;
 mod messages;
 mod output;
 mod protocol;

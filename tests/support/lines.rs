@@ -21,7 +21,8 @@ struct Written {
 }
 
 impl Lines {
-    pub(super) fn of(pipe: impl Read + Send + 'static) -> Self {
+    /// What comes out of this pipe.
+    pub(crate) fn of(pipe: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let filled = lines.clone();
         thread::spawn(move || {

@@ -34,6 +34,7 @@ pub(crate) use http::{
 };
 pub(crate) use latency::Compared;
 pub(crate) use liar::{Certificate, Liar};
+pub(crate) use lines::Lines;
 pub(crate) use load::Load;
 pub(crate) use made::made;
 pub(crate) use probe::{Entry, Probe, Sent, colour, generation};

@@ -14,7 +14,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::Context as _;
@@ -37,7 +37,10 @@ const MAX_LIVE: u64 = 256 << 10;
 
 /// What guests were handed last, in place of builds. Shared with who loads manifests for the master.
 #[derive(Clone, Default)]
-pub(super) struct Handed(Arc<Mutex<BTreeMap<PathBuf, Vec<(Role, String)>>>>);
+pub(super) struct Handed(Arc<Mutex<Texts>>);
+
+/// By the app's folder: what each of its components is handed.
+type Texts = BTreeMap<PathBuf, Vec<(Role, String)>>;
 
 impl Handed {
     /// The app in this folder is built anew: its components are all that it needs. Was it handed something?
@@ -85,7 +88,7 @@ impl Handed {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Vec<(Role, String)>>> {
+    fn lock(&self) -> MutexGuard<'_, Texts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,6 +2,7 @@
 
 mod denied;
 mod limits;
+mod sandbox;
 mod style;
 mod table;
 
@@ -45,6 +46,9 @@ pub(super) struct Status {
     /// The apps' limits, what is taken of them, and how often they were hit
     #[arg(long)]
     limits: bool,
+    /// What each process is shut into, instead of what it does
+    #[arg(long, conflicts_with = "limits")]
+    sandbox: bool,
     #[command(flatten)]
     home: Home,
 }
@@ -103,8 +107,13 @@ impl Status {
                 if self.watch { serde_json::to_string(status) } else { serde_json::to_string_pretty(status) };
             return Ok(json? + "\n");
         }
-        let render = if self.limits { limits::render } else { table::render };
-        let mut table = render(&status.apps, (output.style)());
+        let style = (output.style)();
+        let mut table = match (self.sandbox, self.limits) {
+            _ if status.apps.is_empty() => table::render(&status.apps, style),
+            (true, _) => sandbox::render(&status.apps),
+            (false, true) => limits::render(&status.apps, style),
+            (false, false) => table::render(&status.apps, style),
+        };
         for app in &status.failed {
             let reason = app.reason.lines().next().unwrap_or_default();
             let line = format!("{} does not run, and is tried again: {reason}", app.name);

@@ -53,7 +53,7 @@ impl Who {
 /// What a request needs; the worst where there is no such request.
 fn needs<'a>(method: &Method, path: &[&'a str]) -> Needs<'a> {
     match (method, path) {
-        (&Method::GET, ["status"] | ["store"]) => Needs::Read,
+        (&Method::GET, ["status" | "store"]) => Needs::Read,
         (&Method::GET, ["apps", app, "history"]) => Needs::ReadOf(app),
         (&Method::POST, ["bundles"]) => Needs::AnyDeploy,
         (&Method::POST, ["apps", app, "deploy" | "rollback" | "reload" | "scale"])

@@ -76,7 +76,8 @@ impl Manners {
                 | ToMaster::Trapped { .. }
                 | ToMaster::Recycle { .. }
                 | ToMaster::Checked { .. }
-                | ToMaster::Denied(_),
+                | ToMaster::Denied(_)
+                | ToMaster::Sandboxed(_),
             ) => Ok(stage),
         }
     }
@@ -106,7 +107,8 @@ fn may_have_data(frame: &ToMaster) -> bool {
         | ToMaster::Recycle { .. }
         | ToMaster::Ends { .. }
         | ToMaster::Checked { .. }
-        | ToMaster::Denied(_) => false,
+        | ToMaster::Denied(_)
+        | ToMaster::Sandboxed(_) => false,
     }
 }
 

@@ -3,10 +3,11 @@
 use std::{
     io::Write as _,
     os::fd::OwnedFd,
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::{
@@ -88,7 +89,9 @@ async fn what_is_sent_as_a_table() {
     let mut not_utf8 = reserved.clone();
     not_utf8[at] = 0xff;
     let broke = "failed: broke the protocol: ";
-    let cases: &[(&str, &[ToMaster], &[u8], &[&str])] = &[
+    /// What it is, the frames, the bytes after them, and what the master hears.
+    type Case<'c> = (&'c str, &'c [ToMaster], &'c [u8], &'c [&'c str]);
+    let cases: &[Case<'_>] = &[
         ("nothing", &[], b"", &[]),
         ("an honest one", &[hello(), ready(), send("a")], b"", &["ready", "frame"]),
         ("one that can't start", &[hello(), failed()], b"", &["failed: no such import"]),
@@ -151,6 +154,7 @@ async fn what_is_sent_as_a_table() {
     }
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn fds_that_nobody_asked_for_are_the_end() {
     let (ours, theirs) = link::pair().expect("a socket");
@@ -169,8 +173,10 @@ async fn fds_that_nobody_asked_for_are_the_end() {
 }
 
 /// The end of a process whose socket is open for ever, or closed.
+#[expect(clippy::zombie_processes, reason = "it is waited for by its pidfd")]
 async fn ends(script: &str, closed: bool, kill: bool) -> String {
-    let process = Command::new("/bin/sh").args(["-c", script]).kill_on_drop(true).spawn().expect("sh");
+    let process = Command::new("/bin/sh").args(["-c", script]).spawn().expect("sh");
+    let process = Process::of(&process).expect("it is there");
     let reading = tokio::spawn(async move {
         if !closed {
             std::future::pending::<()>().await;

@@ -199,6 +199,8 @@ impl Router {
             }
             // For crash reports, which `children` writes.
             ToMaster::Trapped { .. } => Ok(()),
+            // For `status`; `children` keeps it.
+            ToMaster::Sandboxed(_) => Ok(()),
         }
     }
 

@@ -14,6 +14,7 @@ fn process(pid: u64, state: State) -> ProcessStatus {
         memory_bytes: Some(33 << 20),
         cpu_seconds: Some(12.34),
         traffic: Traffic { requests: 1_234_567, in_flight: 3, ..Traffic::default() },
+        sandbox: None,
     }
 }
 

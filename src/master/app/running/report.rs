@@ -140,6 +140,7 @@ impl Running {
             memory_bytes: None,
             cpu_seconds: None,
             traffic: seen.requests.get(&process.pid).map(Traffic::from).unwrap_or_default(),
+            sandbox: child.and_then(Child::sandbox),
         }
     }
 }

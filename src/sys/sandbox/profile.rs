@@ -1,0 +1,116 @@
+//! What a child is to shut itself into: made by the master, for each child anew.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Namespaces;
+
+/// For one child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// What it does, as far as system calls go.
+    pub room: Room,
+    /// All that it sees of the file system.
+    pub folders: Vec<Folder>,
+    /// What it can reach.
+    pub network: Network,
+    /// Is it to run where a part can't be had?
+    pub isolation: Isolation,
+    /// Those that it was started in; `spawn` fills them in.
+    pub namespaces: Namespaces,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Room {
+    /// Runs a guest: agents and workers.
+    Guest,
+    /// Compiles.
+    Compiler,
+    /// Reads archives and keeps files.
+    Storekeeper,
+    /// Connects to other hosts.
+    Broker,
+}
+
+/// A folder, or a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// On the host, absolute. One that is not there is left out.
+    pub source: PathBuf,
+    /// In the new root.
+    pub at: At,
+    /// May it be changed?
+    pub writable: bool,
+}
+
+/// A place in the new root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum At {
+    /// By a number, so that not even its path is known.
+    Number,
+    /// Under the path as it is given.
+    Given,
+    /// Under its path without links.
+    Real,
+}
+
+/// What can be reached. Sockets that the process was handed work in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// What the host can reach.
+    Host,
+    /// Nothing.
+    None,
+}
+
+/// How much must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// All of it: nothing starts where a part can't be had.
+    Strict,
+    /// As much as the machine allows; what it does not is said once.
+    #[default]
+    BestEffort,
+}
+
+/// In builds for tests: as on a machine that has no part of it, for what is to be compared, and for what is
+/// said then.
+const LEAVE_OUT: &str = "HATCHERY_TEST_NO_SANDBOX";
+
+pub(super) fn is_left_out() -> bool {
+    cfg!(debug_assertions) && std::env::var_os(LEAVE_OUT).is_some()
+}
+
+impl Profile {
+    /// The namespaces to try, the best first; with none at all it always starts.
+    pub(crate) fn wanted(&self) -> Vec<Namespaces> {
+        if is_left_out() {
+            return vec![Namespaces::NONE];
+        }
+        let all = Namespaces::ALL.without_net_if(self.network == Network::Host);
+        vec![all, all.without_user(), Namespaces::NONE]
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn profile(room: Room, network: Network) -> Profile {
+        let folders = vec![Folder { source: "/tmp".into(), at: At::Number, writable: true }];
+        let (isolation, namespaces) = (Isolation::BestEffort, Namespaces::NONE);
+        Profile { room, folders, network, isolation, namespaces }
+    }
+
+    #[test]
+    fn the_last_try_is_always_possible() {
+        for network in [Network::Host, Network::None] {
+            let wanted = profile(Room::Guest, network).wanted();
+            assert!(wanted[0].user() && wanted[0].pid() && !wanted[1].user());
+            assert_eq!(wanted.last(), Some(&Namespaces::NONE));
+        }
+    }
+}

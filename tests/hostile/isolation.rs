@@ -1,0 +1,124 @@
+//! What is said of the sandbox: in `status`, and where a part of it can't be had.
+
+use std::{
+    os::unix::fs::symlink,
+    process::{Command, Stdio},
+};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{App, Cluster, Guest, Service};
+
+/// All that each process must have here; the tests run on a machine that has it all.
+const PARTS: [&str; 14] = [
+    "user-namespace",
+    "mount-namespace",
+    "pid-namespace",
+    "net-namespace",
+    "ipc-namespace",
+    "uts-namespace",
+    "cgroup-namespace",
+    "empty-root",
+    "no-new-privileges",
+    "landlock",
+    "no-capabilities",
+    "not-dumpable",
+    "seccomp",
+    "resource-limits",
+];
+
+#[tokio::test]
+async fn status_says_what_holds_in_each_process() {
+    let service = Service::new();
+    let app = App::new("probe").worker(Guest::ProbeP2, "workers = 2").agent(Guest::ProbeP2, "");
+    service.start(&[&service.write(&app)]).await;
+    let status: serde_json::Value =
+        serde_json::from_str(&service.ok(&["status", "--sandbox", "--json"]).await).unwrap();
+    let slots = status["apps"][0]["generations"][0]["slots"].as_array().unwrap();
+    assert_eq!(slots.len(), 3);
+    for slot in slots {
+        let sandbox = &slot["process"]["sandbox"];
+        let held: Vec<&str> =
+            sandbox["in_force"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+        for part in PARTS {
+            assert!(held.contains(&part), "{part}: {sandbox}");
+        }
+        assert_eq!(sandbox["missing"].as_array().unwrap().len(), 0, "{sandbox}");
+        assert!(sandbox["landlock_abi"].as_u64().unwrap() >= 1, "{sandbox}");
+    }
+    let table = service.ok(&["status", "--sandbox"]).await;
+    assert_eq!(table.matches("user,mnt,pid,net,ipc,uts,cgroup").count(), 3, "{table}");
+}
+
+/// A guest that may send requests has no more of the network than others: its broker has it.
+#[tokio::test]
+async fn a_guest_that_sends_has_no_network() {
+    let service = Service::new();
+    let keys = "workers = 1\nallowed-outbound-hosts = [\"http://127.0.0.1:1\"]";
+    service.start(&[&service.write(&App::new("probe").worker(Guest::ProbeP2, keys))]).await;
+    let table = service.ok(&["status", "--sandbox"]).await;
+    assert!(table.contains("user,mnt,pid,net,ipc,uts,cgroup"), "{table}");
+}
+
+/// Runs an app where nobody may make a user namespace, so that the master can't either.
+fn without_user_namespaces(service: &Service, isolation: &str) -> std::process::Output {
+    let app = service.write(&App::new("probe").worker(Guest::ProbeP2, "workers = 1"));
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"";
+    Command::new("unshare")
+        .args(["-U", "-r", "sh", "-c", script, "timeout", "-s", "INT", "8", env!("CARGO_BIN_EXE_hatchery")])
+        .args(["run", "--isolation", isolation, "--home"])
+        .arg(service.home())
+        .arg(app)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn strict_refuses_by_name_and_best_effort_says_so_once() {
+    let service = Service::with_own_cache();
+    let strict = without_user_namespaces(&service, "strict");
+    let said = String::from_utf8_lossy(&strict.stderr);
+    assert!(!strict.status.success() && strict.stdout.is_empty(), "{said}");
+    for words in ["isolation = \"strict\"", "no user namespace", "user.max_user_namespaces"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let effort = without_user_namespaces(&service, "best-effort");
+    let said = String::from_utf8_lossy(&effort.stderr);
+    assert!(String::from_utf8_lossy(&effort.stdout).contains("ready app=probe"), "{said}");
+    assert_eq!(said.matches("processes are not wholly shut in: no user namespace").count(), 1, "{said}");
+}
+
+/// The storekeeper, which is shut in, sees what they lead to.
+#[tokio::test]
+async fn a_policy_behind_links_counts() {
+    let service = Service::new();
+    service.file("real.toml", "[any]\nworkers = 1\n");
+    symlink(service.folder().join("real.toml"), service.folder().join("link.toml")).unwrap();
+    symlink("../link.toml", service.home().join("policy.toml")).unwrap();
+    service.start(&[]).await;
+    for (workers, allowed) in [(1, true), (2, false)] {
+        let keys = format!("workers = {workers}");
+        let app = service
+            .write(&App::new("probe").version(&format!("0.{workers}.0")).worker(Guest::ProbeP2, &keys));
+        let done = service.run(&["deploy", &app]).await;
+        assert_eq!(done.code == Some(0), allowed, "{}{}", done.stdout, done.stderr);
+        assert_eq!(done.stderr.contains("2 workers (it allows 1)"), !allowed, "{}", done.stderr);
+    }
+}
+
+/// It is the first process of its pid namespace, to which the kernel sends no signal by default.
+#[tokio::test]
+async fn a_process_that_is_shut_in_ends_by_signals_all_the_same() {
+    for (signal, reason) in [
+        (Signal::SIGABRT, "signal 6 (SIGABRT)"),
+        (Signal::SIGXCPU, "signal 24 (SIGXCPU)"),
+        (Signal::SIGTERM, "signal 15 (SIGTERM)"),
+        (Signal::SIGKILL, "signal 9 (SIGKILL)"),
+    ] {
+        let cluster = Cluster::start(&[App::probe(Guest::ProbeP2, 1)]).await;
+        cluster.process("worker probe/0").signal(signal);
+        cluster.log.wait_for(&format!("reason=\"{reason}\"")).await;
+        cluster.log.wait_for("replacement=true").await;
+    }
+}
