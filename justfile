@@ -17,6 +17,11 @@ guests *packages:
     @{{ if packages == "" { "guests/components.sh" } else { "true" } }}
     @{{ if packages == "" { "guests/samples.sh" } else { "true" } }}
 
+# Install the tools of languages, below guests/target: python, js, ts, c, go, or all of them
+[group('build')]
+toolchains *names="python js ts c go":
+    @HATCHERY_INSTALL=1 guests/toolchain.sh {{ names }}
+
 # Build hatchery, with optimised dependencies
 [group('build')]
 build:
@@ -27,10 +32,11 @@ build:
 release:
     @cargo build --locked --release
 
-# Run every test: units, manifests, and the real binary end to end
+# Run every test: units, manifests, the real binary end to end, then guests in each language whose tools are here
 [group('check')]
 test *args: guests
     @cargo test --locked {{ args }}
+    @{{ if args == "" { "cargo test --locked --test all -- --ignored e2e::board e2e::new e2e::samples" } else { "true" } }}
 
 # Changed inputs for a decoder (control, handoff, archive, index, manifest, admin) or all, for so many seconds each
 [group('check')]

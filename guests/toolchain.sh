@@ -4,7 +4,8 @@
 #   toolchain.sh versions    what is pinned, for who caches what was built
 # Where packages come from is for the machine's own pip, npm and cargo to know.
 #
-# Exit code 3: the machine lacks what NAME needs, and one line says what to install. With CI set it is 1.
+# With CI or HATCHERY_INSTALL set, that is; else it only looks whether they are there.
+# Exit code 3: they are not there, or the machine lacks what NAME needs, and one line says what to install. With CI set it is 1.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -28,6 +29,9 @@ need() { command -v "$1" >/dev/null || missing "$name guests need $2"; }
 # Is this version of it there? A half installed one has no stamp.
 is_there() { [[ $(cat "$root/$name/.versions" 2>/dev/null) == "$*" ]]; }
 begin() {
+  if [[ -z ${CI:-}${HATCHERY_INSTALL:-} ]]; then
+    missing "the $name toolchain is not here; \`just toolchains $name\` installs it, below guests/target"
+  fi
   say "installing the $name toolchain: $*"
   rm -rf -- "${root:?}/$name"
   mkdir -p -- "$root/$name"

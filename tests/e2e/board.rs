@@ -188,6 +188,7 @@ fn both(language: &'static str, name: &'static str, failure: String) -> Variant 
 
 /// The least that a guest can be: it answers, what it counts stays, and it keeps nothing of its requests.
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn hello_in_each_language() {
     let guests = [
         ("hello-python", "64MiB"),
@@ -220,51 +221,61 @@ async fn rust() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn python() {
     board(both("python", "board-python", place("python/main.py", "\", line "))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn python_3() {
     board(both("python", "board-python-0.3", place("python/main.py", "\", line "))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn javascript() {
     board(both("javascript", "board-js", place("js/main.js", ":"))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn javascript_3() {
     board(both("javascript", "board-js-0.3", place("js/main.js", ":"))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn typescript() {
     board(both("typescript", "board-ts", place("ts/main.ts", ":"))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn c() {
     board(both("c", "board-c", "asked to fail".to_owned())).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn c_3() {
     board(both("c", "board-c-0.3", "asked to fail".to_owned())).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn go() {
     board(both("go", "board-go", place("go/main.go", ":"))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn go_3() {
     board(both("go", "board-go-0.3", place("go/main.go", ":"))).await;
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn a_python_worker_with_a_rust_agent() {
     let failure = place("python/main.py", "\", line ");
     let (worker, agent) = (Part::Made("board-python"), Part::Rust(Guest::BoardP3));

@@ -190,6 +190,7 @@ async fn rust() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn python() {
     if has_tools("python") {
         let scratch = Scratch::goes_all_the_way("python", false, |scratch| {
@@ -209,6 +210,7 @@ async fn python() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn javascript_and_typescript() {
     // Components of these take half a minute each to compile on a slow machine.
     for (language, agent) in [("js", false), ("ts", true)] {
@@ -227,6 +229,7 @@ async fn javascript_and_typescript() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn c() {
     for agent in [false, true] {
         if has_tools("c") {
@@ -240,6 +243,7 @@ async fn c() {
 }
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn go() {
     for agent in [false, true] {
         if has_tools("go") {

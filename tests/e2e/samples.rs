@@ -30,6 +30,7 @@ const SAMPLES: [Sample; 6] = [
 ];
 
 #[tokio::test]
+#[ignore = "takes minutes: `just test` runs it after the others"]
 async fn samples_of_others_run_as_they_are() {
     for Sample { name, method, path, body, expected } in SAMPLES {
         let Some(wasm) = made(name) else { continue };
