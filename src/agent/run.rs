@@ -34,7 +34,8 @@ async fn start(child: &mut Child) -> anyhow::Result<Option<(Instance, Handle)>> 
     let app = &child.boot.app;
     let Some(agent) = &app.agent else { return Ok(None) };
     let guest = load(Purpose::Resident)?;
-    let (mut instance, handle) = Instance::new(app, &agent.component, &guest, &child.cluster, NO_REQUESTS);
+    let (mut instance, handle) =
+        Instance::new(&child.boot, &agent.component, &guest, &child.cluster, NO_REQUESTS);
     child.inbox.deliver_to(handle.clone(), guest);
     child.inbox.while_starting(instance.start()).await?;
     Ok(Some((instance, handle)))

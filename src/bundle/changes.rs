@@ -153,12 +153,17 @@ fn flatten(key: &str, value: &Value, found: &mut BTreeMap<String, String>) {
         }
         Value::Array(values) if values.is_empty() => return,
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
-        Value::Number(number) if key.ends_with("memory") || key.ends_with("size") => number
+        Value::Number(number) if is_size(key) => number
             .as_u64()
             .map_or_else(|| number.to_string(), |bytes| ByteSize(bytes).display().iec().to_string()),
         other => text(other),
     };
     found.insert(key.to_owned(), text);
+}
+
+/// Is it in bytes?
+fn is_size(key: &str) -> bool {
+    ["memory", "size", "log-rate", "disk"].iter().any(|end| key.ends_with(end))
 }
 
 fn text(value: &Value) -> String {
@@ -196,9 +201,9 @@ mod tests {
     #[test]
     fn what_is_asked_for() {
         let (app, _) = packed(
-            "environment = { KEY_ONE = \"secret\" }\nallowed-outbound-hosts = [\"https://b.example\"]\n\
+            "environment = { KEY_ONE = \"secret\" }\nsecrets = [\"B\", \"A\"]\nallowed-outbound-hosts = [\"https://b.example\"]\n\
              folders = [{ source = \"data\", destination = \"/d\" }]\nrecycle = { age = \"1h\" }\n\
-             [[schedule]]\nname = \"tick\"\ninterval = \"10s\"\n[limits]\nmemory = \"64MiB\"\ncpu-limit = \"2s\"\n",
+             [[schedule]]\nname = \"tick\"\ninterval = \"10s\"\n[limits]\nmemory = \"64MiB\"\ncpu-limit = \"2s\"\ndisk = \"2GiB\"\n",
             "",
         );
         let asks = asks(&app);
@@ -206,6 +211,8 @@ mod tests {
             ("worker.listen", "127.0.0.1:1"),
             ("worker.workers", "2"),
             ("worker.environment.KEY_ONE", HIDDEN),
+            ("worker.secrets", "A, B"),
+            ("limits.disk", "2.0 GiB"),
             ("worker.allowed-outbound-hosts", "https://b.example"),
             ("worker.folders./d", "data, read-only"),
             ("worker.recycle.age", "1h"),

@@ -2,14 +2,16 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
 use super::asks::{Asks, Heard};
 use crate::{
-    cluster::{Action, AskError, AskTarget, Pid, Process, SendError, State, Target},
+    cluster::{
+        Action, AskError, AskTarget, Limit, Pid, Process, Rate, Role, SendError, State, Target, message_cost,
+    },
     host::{Answer, Messenger, Outgoing, Waiting},
     ipc::{
         blackbox::BlackBox,
@@ -22,6 +24,9 @@ use crate::{
 /// The master is told of consumed messages at every so many, or at this share of the queue.
 const CONSUMED_MESSAGES: u64 = 64;
 const CONSUMED_SHARE: u64 = 8;
+
+/// The longest that the master keeps a guest from sending at once.
+const LONGEST_HUSH: Duration = Duration::from_secs(10);
 
 /// The guest's way out, and the process's.
 pub struct Cluster {
@@ -39,7 +44,20 @@ pub struct Cluster {
     consumed: Mutex<Consumed>,
     counters: Arc<Counters>,
     outgoing: Arc<Outgoing>,
+    pace: Mutex<Pace>,
 }
+
+/// How fast the guest may send.
+struct Pace {
+    /// `message-rate`, as if nobody else of the app sent.
+    rate: Rate,
+    /// The master wants nothing until then.
+    quiet_until: Option<Instant>,
+}
+
+/// What may be sent at once, as a part of `message-rate`. The master allows a whole second's: one process
+/// alone never comes near what it drops.
+const BURST: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct Consumed {
@@ -70,12 +88,49 @@ impl Cluster {
             consumed: Mutex::default(),
             counters,
             outgoing,
+            pace: Mutex::new(Pace {
+                rate: Rate::new(boot.app.limits.message_rate.into(), BURST),
+                quiet_until: None,
+            }),
         }
     }
 
     /// The way to other hosts.
     pub(super) fn outgoing(&self) -> &Arc<Outgoing> {
         &self.outgoing
+    }
+
+    /// The app sends too much: nothing more for so long.
+    pub(super) fn hush(&self, pause: Duration) {
+        self.lock_pace().quiet_until = Some(Instant::now() + pause.min(LONGEST_HUSH));
+    }
+
+    fn lock_pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is there room for it in `message-rate`?
+    fn may_send(&self, bytes: usize, receivers: usize) -> bool {
+        let now = Instant::now();
+        let mut pace = self.lock_pace();
+        let quiet = pace.quiet_until.is_some_and(|until| until > now);
+        let may = !quiet && pace.rate.take(message_cost(bytes, receivers), now);
+        if !may {
+            self.counters.hit(Limit::MessageRate);
+        }
+        may
+    }
+
+    fn receivers(&self, to: Target) -> usize {
+        match to {
+            Target::Broadcast => self.lock_processes().len(),
+            Target::App => self.workers(),
+            Target::Agent | Target::Random | Target::Pid(_) => 1,
+        }
+    }
+
+    fn workers(&self) -> usize {
+        self.lock_processes().iter().filter(|process| process.role == Role::Worker).count()
     }
 
     /// Tells the master something that must not be lost. The queue keeps room for such frames.
@@ -145,12 +200,19 @@ impl Cluster {
     ) -> Result<(super::asks::Open, Duration), AskError> {
         let action = Action::try_from(action).map_err(|why| AskError::InvalidAction(why.to_string()))?;
         if data.len() > self.message_size {
+            self.counters.hit(Limit::MessageSize);
             return Err(AskError::TooLarge(self.message_size as u64));
+        }
+        if !self.may_send(data.len(), if to == AskTarget::App { self.workers() } else { 1 }) {
+            return Err(AskError::Overloaded);
         }
         let timeout = if timeout.is_zero() { self.longest_ask } else { timeout.min(self.longest_ask) };
         let open = self.asks.open().ok_or(AskError::Overloaded)?;
         let frame = ToMaster::Ask { ask: open.id(), to, action, timeout };
-        self.sender.try_send(&frame, data).map_err(|_| AskError::Overloaded)?;
+        self.sender.try_send(&frame, data).map_err(|_| {
+            self.counters.hit(Limit::QueueSize);
+            AskError::Overloaded
+        })?;
         Ok((open, timeout))
     }
 }
@@ -159,6 +221,7 @@ impl Messenger for Cluster {
     fn send(&self, to: Target, action: String, data: &[u8]) -> Result<(), SendError> {
         let action = Action::try_from(action)?;
         if data.len() > self.message_size {
+            self.counters.hit(Limit::MessageSize);
             return Err(SendError::TooLarge(self.message_size as u64));
         }
         if let Target::Pid(pid) = to
@@ -166,9 +229,15 @@ impl Messenger for Cluster {
         {
             return Err(SendError::NoSuchProcess);
         }
+        if !self.may_send(data.len(), self.receivers(to)) {
+            return Err(SendError::Overloaded);
+        }
         self.sender.try_send(&ToMaster::Send { to, action }, data).map_err(|error| match error {
             link::SendError::Closed => SendError::Unavailable,
-            link::SendError::Full | link::SendError::TooLong => SendError::Overloaded,
+            link::SendError::Full | link::SendError::TooLong => {
+                self.counters.hit(Limit::QueueSize);
+                SendError::Overloaded
+            }
         })
     }
 
@@ -214,6 +283,14 @@ impl Messenger for Cluster {
         let cut = reason.floor_char_boundary(MAX_TRAP);
         let requests = self.blackbox.requests();
         self.tell(&ToMaster::Trapped { reason: reason[..cut].to_owned(), requests });
+    }
+
+    fn hit(&self, limit: Limit) {
+        self.counters.hit(limit);
+    }
+
+    fn instance(&self, bytes: usize) {
+        self.counters.instance(bytes as u64);
     }
 
     fn this(&self) -> Process {

@@ -118,6 +118,7 @@ impl Inbox {
             ToChild::Superseded => return Some(Event::Superseded),
             ToChild::Serve => return Some(Event::Serve),
             ToChild::Check(check) => return Some(Event::Check(check)),
+            ToChild::Hush { pause } => self.cluster.hush(pause),
         }
         None
     }

@@ -8,8 +8,9 @@ use std::{
 
 use super::Cluster;
 use crate::{
-    host::{Ended, Guest, Handle, Requests, Resident, Settings},
-    manifest::{App, Component},
+    host::{Ended, Guest, Handle, Requests, Resident, Settings, Writes},
+    ipc::message::Boot,
+    manifest::Component,
 };
 
 /// In which more than `trap-limit` traps are too many.
@@ -26,13 +27,14 @@ impl Instance {
     /// Nothing is called yet.
     #[must_use]
     pub fn new(
-        app: &App,
+        boot: &Boot,
         component: &Component,
         guest: &Arc<Guest>,
         cluster: &Arc<Cluster>,
         requests: Requests,
     ) -> (Self, Handle) {
-        let settings = settings(app, component, cluster);
+        let app = &boot.app;
+        let settings = settings(boot, component, cluster);
         let (resident, handle) = Resident::new(guest.clone(), settings, requests);
         let traps = Traps { limit: app.limits.trap_limit, recent: VecDeque::new() };
         (Self { resident, start_timeout: app.limits.start_timeout, traps }, handle)
@@ -92,13 +94,16 @@ impl Traps {
 }
 
 /// What the app's instances of this component get.
-pub(crate) fn settings(app: &App, component: &Component, cluster: &Arc<Cluster>) -> Settings {
+pub(crate) fn settings(boot: &Boot, component: &Component, cluster: &Arc<Cluster>) -> Settings {
+    let limits = &boot.app.limits;
     Settings {
         capabilities: component.capabilities.clone(),
-        memory: app.limits.memory,
-        cpu_limit: app.limits.cpu_limit,
+        memory: limits.memory,
+        cpu_limit: limits.cpu_limit,
         messenger: cluster.clone(),
         outgoing: Arc::clone(cluster.outgoing()),
+        secrets: boot.secrets.clone(),
+        writes: if boot.disk_full { Writes::Never } else { Writes::AsGranted },
     }
 }
 

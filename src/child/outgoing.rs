@@ -10,6 +10,7 @@ use crate::{
     cluster::{DialError, Origin, Why},
     host::{Dial, Dialling, Outgoing, OutgoingOptions},
     ipc::{
+        counters::Counters,
         denials::Reporter,
         link::Sender,
         message::{Boot, ToMaster},
@@ -21,18 +22,24 @@ use crate::{
 ///
 /// # Errors
 /// There is no broker where one is granted.
-pub(super) fn outgoing(boot: &Boot, master: &Sender<ToMaster>) -> anyhow::Result<Arc<Outgoing>> {
+pub(super) fn outgoing(
+    boot: &Boot,
+    master: &Sender<ToMaster>,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<Arc<Outgoing>> {
     let dial: Arc<dyn Dial> = if boot.app.is_granted_hosts(boot.process.role) {
         let socket = inherit::take(inherit::BROKER_FD).context("no socket to a broker was handed over")?;
         Arc::new(Broker::new(socket).context("cannot use the socket to the broker")?)
     } else {
         Arc::new(Nobody::new(master.clone()))
     };
+    let counters = Arc::clone(counters);
     Ok(Outgoing::new(OutgoingOptions {
         dial,
         connections: boot.app.limits.outbound_connections,
         size: boot.app.limits.outbound_size,
         authorities: boot.authorities.clone(),
+        on_hit: Arc::new(move |limit| counters.hit(limit)),
     }))
 }
 

@@ -15,7 +15,7 @@ use crate::{
         message::{Boot, PROTOCOL, ToChild, ToMaster},
     },
     log,
-    sys::{inherit, limits, misbehave, name, parent, sandbox},
+    sys::{inherit, limits, misbehave, name, parent, priority, sandbox},
 };
 
 /// A child that knows what it is.
@@ -65,10 +65,13 @@ impl Child {
         let counters = inherit::take(inherit::COUNTERS_FD).context("no counters were handed over")?;
         let counters = Arc::new(Counters::open(counters)?);
         limits::cap_data(memory_cap(&boot)).context("cannot cap this process's memory")?;
+        limits::cap_nofile(boot.app.open_files(boot.process.role)).context("cannot cap the open files")?;
+        priority::weigh(boot.app.limits.cpu_weight).context("cannot set this process's priority")?;
+        log::limit(boot.app.limits.log_rate, &counters);
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
         log::name(&boot.app.name, boot.process.role, boot.process.slot);
-        let outgoing = super::outgoing::outgoing(&boot, &sender)?;
+        let outgoing = super::outgoing::outgoing(&boot, &sender, &counters)?;
         let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone(), outgoing));
         let inbox = Inbox::new(reader, cluster.clone());
         Ok(Self { boot, cluster, inbox, blackbox, counters })

@@ -18,7 +18,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{ipc::heartbeat::Answer, sys::inherit};
+use crate::{ipc::heartbeat::Answer, log, sys::inherit};
 
 /// The loop turns at least this often. Besides, as long as a timer this near is set, those of
 /// requests, which are further off, are set without a system call each.
@@ -47,6 +47,7 @@ pub(crate) fn start(hang_timeout: Duration) -> anyhow::Result<()> {
         let mut turns = tokio::time::interval(TURN.min(hang_timeout / TURNS));
         loop {
             turns.tick().await;
+            log::say_dropped();
             last.store(millis(begun), Relaxed);
         }
     });

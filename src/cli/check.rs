@@ -13,6 +13,7 @@ use self::explain::{Explained, Names, explain};
 use super::home::Home;
 use crate::{
     cluster::Role,
+    home::{Beyond, Policy},
     ipc::compile::{CompileRequest, Report},
     manifest::{self, App, Component, Overrides},
     master,
@@ -32,6 +33,9 @@ pub(super) struct Check {
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
+    /// Also hold the manifests against this policy, or the home's where no file is named
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    policy: Option<Option<PathBuf>>,
     #[command(flatten)]
     home: Home,
 }
@@ -39,6 +43,8 @@ pub(super) struct Check {
 const EXAMPLES: &str = "\
 Examples:
   hatchery check guests/cache
+  hatchery check guests/cache --policy               would a deploy to the home be refused?
+  hatchery check guests/cache --policy policy.toml
   hatchery check --json guests/cache | jq '.[].components[].exports'";
 
 #[derive(Debug, Serialize)]
@@ -46,6 +52,9 @@ struct Checked {
     app: String,
     version: String,
     components: Vec<Found>,
+    /// Only where it was asked for; empty where the policy allows all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beyond_policy: Option<Vec<Beyond>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,9 +75,19 @@ impl Check {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
         let overrides = Overrides { dev_with: manifest::DevWith::Ignore, ..Overrides::default() };
         let apps = manifest::load_all(&self.paths, &overrides)?;
-        let cache = self.home.open()?.cache();
+        let home = self.home.open()?;
+        let cache = home.cache();
+        let policy = match &self.policy {
+            None => None,
+            Some(None) => Some(Policy::load(&home)?),
+            Some(Some(file)) if file.is_dir() => {
+                bail!("{} is a folder, not a policy; write the paths before --policy", file.display())
+            }
+            Some(Some(file)) => Some(Policy::read(file)?),
+        };
         let mut checked = Vec::new();
         for app in apps {
+            let beyond_policy = policy.as_ref().map(|policy| policy.beyond(&app));
             let mut components = Vec::new();
             for (role, component) in app.components() {
                 let request = CompileRequest {
@@ -76,11 +95,12 @@ impl Check {
                     cache: cache.clone(),
                     role,
                     app: app.name.clone(),
+                    cpu_limit: app.limits.compile_time,
                 };
                 let compiled = master::compile(request).await?;
                 components.push(Found::new(&app, role, component, compiled.report)?);
             }
-            checked.push(Checked { app: app.name, version: app.version, components });
+            checked.push(Checked { app: app.name, version: app.version, components, beyond_policy });
         }
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -89,7 +109,18 @@ impl Check {
         } else {
             text::write(&mut out, &checked)?;
         }
+        let refused: Vec<_> =
+            checked.iter().filter(|app| app.is_refused()).map(|app| app.app.as_str()).collect();
+        if !refused.is_empty() {
+            bail!("the policy does not allow all that is asked for by {}", refused.join(", "));
+        }
         Ok(())
+    }
+}
+
+impl Checked {
+    fn is_refused(&self) -> bool {
+        self.beyond_policy.as_ref().is_some_and(|beyond| !beyond.is_empty())
     }
 }
 

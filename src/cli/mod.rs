@@ -24,6 +24,7 @@ mod reload;
 mod rollback;
 mod run;
 mod scale;
+mod secret;
 mod start;
 mod status;
 mod stop;
@@ -93,6 +94,7 @@ enum Verb {
     New(new::New),
     Dev(dev::Dev),
     Test(test::Test),
+    Secret(secret::Secret),
     /// A worker, started by the master
     #[command(hide = true)]
     Worker {
@@ -177,6 +179,7 @@ impl Cli {
                 Verb::New(new) => new.execute(),
                 Verb::Dev(dev) => dev.execute().await,
                 Verb::Test(test) => test.execute().await.map(|ended| code = ended),
+                Verb::Secret(secret) => secret.execute(),
                 Verb::Worker { master } => worker::run(master).await,
                 Verb::Agent { master } => agent::run(master).await,
                 Verb::Compiler { master } => compiler::run(master).await,

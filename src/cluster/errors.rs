@@ -13,7 +13,7 @@ pub enum SendError {
     /// The data is larger than the app's `message-size`, in bytes.
     #[error("a message has at most {0} bytes of data")]
     TooLarge(u64),
-    /// The queue to the master is full.
+    /// The queue to the master is full, or the app sends more than its `message-rate`.
     #[error("the queue to the master is full")]
     Overloaded,
     /// No process has this pid.

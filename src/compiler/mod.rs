@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     host::{self, Engine, Purpose, Wasi},
-    ipc::compile::{CPU_LIMIT, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
+    ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority, sandbox},
 };
 
@@ -24,12 +24,13 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     parent::die_with_parent(master)?;
     name::set("hatchery-compiler")?;
     priority::give_way().context("cannot give way to other processes")?;
-    limits::cap_cpu(CPU_LIMIT).context("cannot cap this process's CPU time")?;
     limits::cap_data(MEMORY_LIMIT).context("cannot cap this process's memory")?;
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };
     let mut request: CompileRequest = postcard::from_bytes(&packet[..length])?;
+    // Before anything of the component is read.
+    limits::cap_cpu(request.cpu_limit).context("cannot cap this process's CPU time")?;
     // Folders only: the file keeps its name, which is in what users are told.
     request.cache = sandbox::place(&request.cache);
     let begun = Instant::now();

@@ -7,6 +7,7 @@
 //!     hatchery.sock            the admin socket (`admin`), 0600, or 0666 where others are granted something
 //!     settings.toml            written by the user (`settings`)
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
+//!     secrets/APP/NAME         values that guests get as secrets, 0600 (`secrets`)
 //!     store/                   bundles (`store`)
 //!     cache/                   native code (`host::compile`)
 //!     apps/NAME/app.json       what is deployed, and what was (`record`)
@@ -23,6 +24,7 @@ mod lock;
 mod policy;
 mod read;
 mod record;
+pub mod secrets;
 mod settings;
 mod write;
 
@@ -36,8 +38,9 @@ use anyhow::{Context as _, bail};
 
 pub use grant::{Grant, Grants, May, Needs};
 pub use lock::{Lock, holder, lasting_holder};
-pub use policy::{OutboundPolicy, Policy};
+pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
+pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
 pub use settings::Settings;
 pub use write::Prepared;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Home, grant::Grant, read::read};
+use super::{Home, SecretSettings, grant::Grant, read::read};
 use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
@@ -30,11 +30,20 @@ pub struct Settings {
     /// How much of the sandbox must hold. By default all of it with `require-signature`, and else as much
     /// as the machine allows.
     pub isolation: Option<Isolation>,
+    /// Where secrets come from beside the home's files.
+    pub secrets: SecretSettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trusted_keys: vec![], require_signature: false, keep: KEEP, admin: vec![], isolation: None }
+        Self {
+            trusted_keys: vec![],
+            require_signature: false,
+            keep: KEEP,
+            admin: vec![],
+            isolation: None,
+            secrets: SecretSettings::default(),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) async fn exchange(outgoing: &Outgoing, exchange: Exchange) -> Result<
     // A server that is no proxy wants the path alone; the host is in its field.
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-    let meter = Meter::new(outgoing.size);
+    let meter = Meter::new(outgoing.size, Arc::clone(&outgoing.on_hit));
     let sent = Arc::clone(&meter);
     let request = request.map(|body| Metered::request(body, sent));
 

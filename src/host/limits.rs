@@ -2,7 +2,12 @@
 //!
 //! Past it the guest sees a failed grow, as the specification has it; the process goes on.
 
+use std::sync::Arc;
+
 use wasmtime::ResourceLimiter;
+
+use super::Messenger;
+use crate::cluster::Limit;
 
 /// What a table's element takes on the host, in bytes.
 const TABLE_ELEMENT: usize = 16;
@@ -11,15 +16,16 @@ const TABLE_ELEMENT: usize = 16;
 const MAX_PARTS: usize = 1_000;
 
 /// Counts one store's bytes.
-#[derive(Debug)]
 pub(super) struct Limiter {
     limit: usize,
     used: usize,
+    /// Hears of it.
+    messenger: Option<Arc<dyn Messenger>>,
 }
 
 impl Limiter {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit, used: 0 }
+    pub(super) fn new(limit: usize, messenger: Option<Arc<dyn Messenger>>) -> Self {
+        Self { limit, used: 0, messenger }
     }
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
@@ -27,9 +33,17 @@ impl Limiter {
         match self.used.checked_add(more) {
             Some(used) if used <= self.limit => {
                 self.used = used;
+                if let Some(messenger) = &self.messenger {
+                    messenger.instance(used);
+                }
                 true
             }
-            _ => false,
+            _ => {
+                if let Some(messenger) = &self.messenger {
+                    messenger.hit(Limit::Memory);
+                }
+                false
+            }
         }
     }
 }
@@ -72,7 +86,7 @@ mod tests {
 
     #[test]
     fn one_sum_over_memories_and_tables() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = Limiter::new(100, None);
         assert!(limiter.memory_growing(0, 60, None).expect("never fails"));
         assert!(!limiter.memory_growing(0, 41, None).expect("never fails"));
         assert!(limiter.table_growing(0, 2, None).expect("never fails"));

@@ -7,7 +7,7 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 
-use crate::cluster::{AskError, AskTarget, Pid, Process, SendError, Target};
+use crate::cluster::{AskError, AskTarget, Limit, Pid, Process, SendError, Target};
 
 /// A future that a guest's call waits for.
 pub type Waiting<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -44,6 +44,12 @@ pub trait Messenger: Send + Sync + 'static {
 
     /// The guest trapped: why, and its functions below. An instance's life goes on elsewhere.
     fn trapped(&self, reason: &str);
+
+    /// The guest came to a limit.
+    fn hit(&self, limit: Limit);
+
+    /// An instance has so many bytes of memories and tables by now.
+    fn instance(&self, bytes: usize);
 
     /// This process.
     fn this(&self) -> Process;

@@ -16,25 +16,31 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use super::exchange::failure;
+use super::{exchange::failure, outgoing::OnHit};
+use crate::cluster::Limit;
 
 /// What one request and its response may still have of bytes, together.
 pub(super) struct Meter {
     left: AtomicU64,
     limit: u64,
+    on_hit: OnHit,
     /// The first failure of the request's body, which hyper tells less well.
     failed: std::sync::Mutex<Option<Error>>,
 }
 
 impl Meter {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { left: AtomicU64::new(limit), limit, failed: std::sync::Mutex::default() })
+    pub(super) fn new(limit: u64, on_hit: OnHit) -> Arc<Self> {
+        Arc::new(Self { left: AtomicU64::new(limit), limit, on_hit, failed: std::sync::Mutex::default() })
     }
 
     /// False where that is more than there may be.
     fn take(&self, bytes: usize) -> bool {
         let less = |left: u64| left.checked_sub(bytes as u64);
-        self.left.fetch_update(Relaxed, Relaxed, less).is_ok()
+        let fits = self.left.fetch_update(Relaxed, Relaxed, less).is_ok();
+        if !fits {
+            (self.on_hit)(Limit::OutboundSize);
+        }
+        fits
     }
 
     fn fail(&self, error: Error) {

@@ -8,6 +8,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types:
 use wasmtime_wasi_http::Error;
 
 use super::Dial;
+use crate::cluster::Limit;
+
+/// Hears of each time that a limit is hit.
+pub type OnHit = Arc<dyn Fn(Limit) + Send + Sync>;
 
 /// Made once for each process that runs guests.
 pub struct Outgoing {
@@ -16,6 +20,7 @@ pub struct Outgoing {
     /// The most bytes of a request and its response, bodies of both together.
     pub(super) size: u64,
     authorities: Vec<Vec<u8>>,
+    pub(super) on_hit: OnHit,
     tls: OnceLock<Arc<ClientConfig>>,
 }
 
@@ -29,20 +34,25 @@ pub struct OutgoingOptions {
     pub size: u64,
     /// Whom TLS trusts, each in DER. None: the authorities of the Mozilla programme.
     pub authorities: Vec<Vec<u8>>,
+    /// Who counts what is refused.
+    pub on_hit: OnHit,
 }
 
 impl Outgoing {
     /// Nothing is opened or read yet.
     #[must_use]
     pub fn new(options: OutgoingOptions) -> Arc<Self> {
-        let OutgoingOptions { dial, connections, size, authorities } = options;
+        let OutgoingOptions { dial, connections, size, authorities, on_hit } = options;
         let connections = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { dial, connections, size, authorities, tls: OnceLock::new() })
+        Arc::new(Self { dial, connections, size, authorities, on_hit, tls: OnceLock::new() })
     }
 
     /// Room for one more connection, until it is dropped.
     pub(super) fn room(&self) -> Result<OwnedSemaphorePermit, Error> {
-        Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+        Arc::clone(&self.connections).try_acquire_owned().map_err(|_| {
+            (self.on_hit)(Limit::OutboundConnections);
+            Error::ConnectionLimitReached
+        })
     }
 
     /// Made when it is first needed; it keeps sessions, to resume them.

@@ -7,7 +7,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::{Engine, Messenger, Outgoing, clock::Spin, limits::Limiter, outbound::Outbound, wasi};
-use crate::manifest::{Capabilities, MAX_HANDLES};
+use crate::cluster::Limit;
+use crate::manifest::{Capabilities, MAX_HANDLES, Secrets};
 
 /// What every instance of a guest gets.
 #[derive(Clone)]
@@ -22,6 +23,19 @@ pub struct Settings {
     pub messenger: Arc<dyn Messenger>,
     /// Its way to other hosts.
     pub outgoing: Arc<Outgoing>,
+    /// Further environment variables.
+    pub secrets: Secrets,
+    /// May it write where its capabilities say so?
+    pub writes: Writes,
+}
+
+/// Whether folders are writable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Where the capabilities say so.
+    AsGranted,
+    /// Nowhere: there is no more room for them.
+    Never,
 }
 
 /// A store's data.
@@ -56,19 +70,20 @@ pub(super) fn store(engine: &Engine, settings: &Settings, spin: Spin) -> anyhow:
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_HANDLES);
     let state = State {
-        wasi: wasi::context(&settings.capabilities)?,
+        wasi: wasi::context(&settings.capabilities, &settings.secrets, settings.writes)?,
         http: WasiHttpCtx::new(),
         table,
         outbound: Outbound::new(&settings.outgoing),
-        limiter: Limiter::new(settings.memory),
+        limiter: Limiter::new(settings.memory, Some(settings.messenger.clone())),
         messenger: settings.messenger.clone(),
     };
     let mut store = Store::new(&engine.wasmtime, state);
     store.set_max_component_handles(MAX_HANDLES);
     store.limiter(|state| &mut state.limiter);
-    let cpu_limit = settings.cpu_limit;
+    let (cpu_limit, messenger) = (settings.cpu_limit, settings.messenger.clone());
     store.epoch_deadline_callback(move |_| {
         if spin.tick() > cpu_limit {
+            messenger.hit(Limit::Cpu);
             return Err(CpuLimit(cpu_limit).into());
         }
         // Tokio's own, since it lets timers and sockets have their turn before this guest's next; with

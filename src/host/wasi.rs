@@ -7,18 +7,29 @@ use std::{fs, io, path::Path};
 use anyhow::Context as _;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use super::output::{Output, Stream};
-use crate::manifest::Capabilities;
+use super::{
+    output::{Output, Stream},
+    store::Writes,
+};
+use crate::manifest::{Capabilities, Secrets};
 
-pub(super) fn context(capabilities: &Capabilities) -> anyhow::Result<WasiCtx> {
+pub(super) fn context(
+    capabilities: &Capabilities,
+    secrets: &Secrets,
+    writes: Writes,
+) -> anyhow::Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     wasi.stdout(Output::new(Stream::Stdout)).stderr(Output::new(Stream::Stderr));
     for (name, value) in &capabilities.environment {
         wasi.env(name, value);
     }
+    for (name, value) in secrets {
+        wasi.env(name, value.expose());
+    }
     for folder in &capabilities.folders {
-        let permissions = if folder.writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+        let is_writable = folder.writable && writes == Writes::AsGranted;
+        let permissions = if is_writable { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
         is_itself(&folder.source)
             .with_context(|| format!("cannot open the folder {}", folder.source.display()))?;
         wasi.preopened_dir(&folder.source, &folder.destination, permissions)
@@ -54,10 +65,14 @@ mod tests {
     use super::*;
     use crate::manifest::Folder;
 
+    fn granted(capabilities: &Capabilities) -> anyhow::Result<WasiCtx> {
+        context(capabilities, &Secrets::default(), Writes::AsGranted)
+    }
+
     /// Both versions of `wasi:sockets` are made of the same sockets in wasmtime.
     #[tokio::test]
     async fn a_guest_gets_no_socket() {
-        let mut wasi = context(&Capabilities::default()).unwrap();
+        let mut wasi = granted(&Capabilities::default()).unwrap();
         let mut table = ResourceTable::new();
         let mut sockets = WasiSocketsCtxView { ctx: wasi.sockets(), table: &mut table };
         for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
@@ -76,10 +91,10 @@ mod tests {
             ..Capabilities::default()
         };
         fs::create_dir(&source).unwrap();
-        context(&capabilities).unwrap();
+        granted(&capabilities).unwrap();
         fs::remove_dir(&source).unwrap();
         symlink("/", &source).unwrap();
-        let error = context(&capabilities).err().map(|error| format!("{error:#}")).unwrap();
+        let error = granted(&capabilities).err().map(|error| format!("{error:#}")).unwrap();
         assert!(error.contains("a link has taken its place"), "{error}");
     }
 }

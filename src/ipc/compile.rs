@@ -17,11 +17,8 @@ use crate::cluster::Role;
 /// The most bytes of a packet.
 pub const MAX_PACKET: usize = 64 << 10;
 
-/// The CPU time that a compiler may take, all its threads together; it sets this limit for itself. A
-/// Python component of 18 MB takes 11 s in a debug build.
-pub const CPU_LIMIT: Duration = Duration::from_secs(120);
-
-/// The private memory that it may have, in bytes; likewise. That component takes about 0.5 GiB.
+/// The private memory that a compiler may have, in bytes; it sets this limit for itself. A Python component
+/// of 18 MB takes about 0.5 GiB.
 pub const MEMORY_LIMIT: u64 = 2 << 30;
 
 /// What is to be compiled.
@@ -35,6 +32,9 @@ pub struct CompileRequest {
     pub role: Role,
     /// Its app, for errors.
     pub app: String,
+    /// The CPU time that it may take, all its threads together (`compile-time`); it sets this limit for
+    /// itself, in whole seconds.
+    pub cpu_limit: Duration,
 }
 
 /// What became of it. An error is for the user, in one line or more.

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   words (u64): | requests, in flight, refused, repeated, traps, connections, 5 classes of responses |
-//!                | BUCKETS of latencies |
+//!                | BUCKETS of latencies | how often each limit was hit | the largest instance |
 //! ```
 //!
 //! The child writes, without a system call, a lock or an allocation: this is on every request's way.
-//! Only its loop's thread writes, so that a load and a store do. The master reads; what it reads is
-//! hostile, any number may be there, and numbers that belong together may not fit together: sums
-//! saturate. `worker::service` and `child::cluster` count, `master::children` reads.
+//! Only its loop's thread writes, so that a load and a store do; hits of limits any thread may count. The
+//! master reads; what it reads is hostile, any number may be there, and numbers that belong together may
+//! not fit together: sums saturate. `worker::service` and `child::cluster` count, `master::children` reads.
 
 mod histogram;
 
@@ -22,10 +22,13 @@ use std::{
 
 use self::histogram::BUCKETS;
 pub use self::histogram::Histogram;
-use crate::sys::shared::Words;
+use crate::{cluster::Limit, sys::shared::Words};
 
 /// Classes of responses: 1xx to 5xx.
 pub const CLASSES: usize = 5;
+
+/// The limits that are counted.
+pub const LIMITS: usize = Limit::ALL.len();
 
 const REQUESTS: usize = 0;
 const IN_FLIGHT: usize = 1;
@@ -35,7 +38,9 @@ const TRAPS: usize = 4;
 const CONNECTIONS: usize = 5;
 const RESPONSES: usize = 6;
 const LATENCY: usize = RESPONSES + CLASSES;
-const COUNT: NonZeroUsize = NonZeroUsize::new(LATENCY + BUCKETS).expect("it is not empty");
+const HITS: usize = LATENCY + BUCKETS;
+const MEMORY: usize = HITS + LIMITS;
+const COUNT: NonZeroUsize = NonZeroUsize::new(MEMORY + 1).expect("it is not empty");
 
 /// Counters for a new child: for the master, and what the child gets. All are 0.
 ///
@@ -81,6 +86,18 @@ impl Counters {
     /// The guest trapped.
     pub fn trapped(&self) {
         self.up(TRAPS);
+    }
+
+    /// A limit was hit.
+    pub fn hit(&self, limit: Limit) {
+        if let Some(word) = self.memory.all().get(HITS + limit as usize) {
+            word.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// An instance has so many bytes of memories and tables. The most that one ever had is kept.
+    pub fn instance(&self, bytes: u64) {
+        self.change(MEMORY, |most| most.max(bytes));
     }
 
     /// A connection was accepted. It is open until what this gives is dropped.
@@ -168,6 +185,8 @@ impl Reader {
             connections: read(CONNECTIONS),
             responses: std::array::from_fn(|class| read(RESPONSES + class)),
             latency: Histogram::new(|bucket| read(LATENCY + bucket)),
+            hits: std::array::from_fn(|limit| read(HITS + limit)),
+            instance: read(MEMORY),
         }
     }
 }
@@ -191,6 +210,10 @@ pub struct Snapshot {
     pub responses: [u64; CLASSES],
     /// From a request's head to its response's.
     pub latency: Histogram,
+    /// How often each of [`Limit::ALL`] was hit.
+    pub hits: [u64; LIMITS],
+    /// The most bytes that one instance ever had. A level, not a sum.
+    pub instance: u64,
 }
 
 impl Snapshot {
@@ -199,6 +222,7 @@ impl Snapshot {
         self.each(other, u64::saturating_add);
         self.in_flight = self.in_flight.saturating_add(other.in_flight);
         self.connections = self.connections.saturating_add(other.connections);
+        self.instance = self.instance.max(other.instance);
     }
 
     /// What came after `earlier`. Levels are as they are in this one.
@@ -212,7 +236,7 @@ impl Snapshot {
     /// Of a child that is gone: nothing is in flight or open any more.
     #[must_use]
     pub fn ended(self) -> Self {
-        Self { in_flight: 0, connections: 0, ..self }
+        Self { in_flight: 0, connections: 0, instance: 0, ..self }
     }
 
     /// Responses of any class.
@@ -235,8 +259,18 @@ impl Snapshot {
 
     /// Sums alone.
     fn each(&mut self, other: &Self, what: fn(u64, u64) -> u64) {
-        let Self { requests, in_flight: _, refused, repeated, traps, connections: _, responses, latency } =
-            other;
+        let Self {
+            requests,
+            in_flight: _,
+            refused,
+            repeated,
+            traps,
+            connections: _,
+            responses,
+            latency,
+            hits,
+            instance: _,
+        } = other;
         self.requests = what(self.requests, *requests);
         self.refused = what(self.refused, *refused);
         self.repeated = what(self.repeated, *repeated);
@@ -245,6 +279,9 @@ impl Snapshot {
             *class = what(*class, *other);
         }
         self.latency.each(latency, what);
+        for (limit, other) in self.hits.iter_mut().zip(hits) {
+            *limit = what(*limit, *other);
+        }
     }
 }
 

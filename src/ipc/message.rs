@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::blackbox::Request;
 use crate::{
     cluster::{Action, AskError, AskTarget, Denials, Pid, Process, Sender, Target},
-    manifest::{App, RunOn},
+    manifest::{App, RunOn, Secrets},
     sys::sandbox::Report,
 };
 
@@ -69,6 +69,10 @@ pub struct Boot {
     /// Who is trusted to say whose a certificate is, each in DER; the usual authorities where there are
     /// none.
     pub authorities: Vec<Vec<u8>>,
+    /// What its guest gets as further environment variables. Shows itself nowhere.
+    pub secrets: Secrets,
+    /// Its folders are read-only, whatever the app says: they have taken too much of the disk (`disk`).
+    pub disk_full: bool,
 }
 
 /// From the master to a child.
@@ -141,6 +145,12 @@ pub enum ToChild {
     Check(Check),
     /// To a worker: its generation serves. One that accepts for itself may begin. Once.
     Serve,
+    /// The app has sent nearly as much as it may (`message-rate`): let the guest send nothing for so long.
+    /// What comes all the same may be dropped.
+    Hush {
+        /// From its arrival on.
+        pause: Duration,
+    },
 }
 
 /// How a process is to stop.

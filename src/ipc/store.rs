@@ -9,7 +9,7 @@
 //!
 //! Both are postcard. The stream is the control fd, the pipe the component fd.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,8 @@ pub enum What {
         name: String,
         /// Do the settings' keys decide?
         trust: TrustBy,
+        /// How many workers there are to be, instead of the manifest's number.
+        workers: Option<NonZeroU32>,
     },
     /// Say what there is.
     List,
@@ -62,6 +64,8 @@ pub enum TrustBy {
     Settings,
     /// No: it has been deployed before.
     Past,
+    /// No, but the home's policy is: it has been deployed before with other numbers.
+    PastWithPolicy,
 }
 
 /// How it went. An error is for the user.

@@ -3,6 +3,7 @@
 //! Every line says whose it is: `master`, or app, role and slot. What guests print comes here too
 //! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
 
+mod limit;
 mod printable;
 pub mod rotate;
 mod text;
@@ -14,10 +15,12 @@ use std::{
 
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
+    fmt::MakeWriter,
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
+pub use self::limit::{limit, say_dropped};
 pub(crate) use self::printable::printable;
 use crate::{cluster::Role, ipc::blackbox::BlackBox};
 
@@ -74,11 +77,11 @@ pub fn init(format: Format, level: LevelFilter) {
     match format {
         Format::Text => {
             let layer = tracing_subscriber::fmt::layer().with_ansi(coloured()).event_format(text::Text);
-            registry.with(layer.with_writer(|| Lines)).init();
+            registry.with(layer.with_writer(Writers)).init();
         }
         Format::Json => {
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            registry.with(layer.with_span_list(false).with_writer(|| Lines)).init();
+            registry.with(layer.with_span_list(false).with_writer(Writers)).init();
         }
     }
 }
@@ -88,11 +91,36 @@ pub fn also_to(blackbox: &Arc<BlackBox>) {
     let _ = BLACKBOX.set(blackbox.clone());
 }
 
+/// Makes a writer for each line: whose it is decides what room there is for it.
+struct Writers;
+
+impl MakeWriter<'_> for Writers {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        Lines { from: limit::From::Host }
+    }
+
+    fn make_writer_for(&self, meta: &tracing::Metadata<'_>) -> Lines {
+        let from = match meta.target() {
+            GUEST_STDOUT | GUEST_STDERR => limit::From::Guest,
+            limit::TARGET => limit::From::Here,
+            _ => limit::From::Host,
+        };
+        Lines { from }
+    }
+}
+
 /// Where lines go. The subscriber writes each with one call.
-struct Lines;
+struct Lines {
+    from: limit::From,
+}
 
 impl io::Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !limit::takes(self.from, line.len()) {
+            return Ok(line.len());
+        }
         if let Some(blackbox) = BLACKBOX.get() {
             blackbox.log(line);
         }

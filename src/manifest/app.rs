@@ -4,10 +4,10 @@
 //! children over the control socket, hence `Serialize`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -90,6 +90,27 @@ impl App {
             instances => one.saturating_mul(instances.into()).min(machine),
         };
         self.limits.process_memory.unwrap_or(guests.saturating_add(PROCESS_HEADROOM))
+    }
+
+    /// How many files and sockets a process of this role may have open: `open-files`, or its default.
+    #[must_use]
+    pub fn open_files(&self, role: Role) -> u64 {
+        let connections = match &self.worker {
+            Some(worker) if role == Role::Worker => worker.connections.get() as u64,
+            _ => 0,
+        };
+        let outbound = if self.is_granted_hosts(role) { self.limits.outbound_connections as u64 } else { 0 };
+        // Each may have one outbound, or a file, for its own.
+        let default = connections.saturating_add(connections.max(outbound)).saturating_add(FILES_HEADROOM);
+        let most = self.limits.open_files.map_or(default, u64::from);
+        most.max(MIN_FILES)
+    }
+
+    /// The folders that its guests may write to, on the host; each once.
+    #[must_use]
+    pub fn writable_folders(&self) -> BTreeSet<&Path> {
+        let folders = self.components().flat_map(|(_, component)| &component.capabilities.folders);
+        folders.filter(|folder| folder.writable).map(|folder| folder.source.as_path()).collect()
     }
 }
 
@@ -197,6 +218,8 @@ pub struct Capabilities {
     pub allowed_outbound_hosts: Vec<OutboundHost>,
     /// Folders that it sees.
     pub folders: Vec<Folder>,
+    /// The names of its secrets, which it gets as environment variables. The values are the home's.
+    pub secrets: BTreeSet<String>,
 }
 
 /// A `{ source, destination, writable }` of `folders`.
@@ -241,6 +264,12 @@ pub const MAX_HANDLES: usize = 100_000;
 /// What a process may take beside its instances' memory, in bytes: queues, connections, threads, code.
 pub const PROCESS_HEADROOM: u64 = 512 << 20;
 
+/// What a process may have open beside its connections, where `open-files` does not say.
+pub const FILES_HEADROOM: u64 = 1024;
+
+/// What a process needs to live, whatever `open-files` says.
+pub const MIN_FILES: u64 = 64;
+
 /// The `[limits]` table. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -284,6 +313,21 @@ pub struct Limits {
     /// The most bytes of one request to another host and its response, bodies of both together. Default
     /// 1 GiB.
     pub outbound_size: u64,
+    /// Of all processes of the app together: what they have in memory. Default: any number.
+    pub app_memory: Option<u64>,
+    /// Messages and questions a second that the app's processes may send together; one to several
+    /// receivers counts for each. Default 1,000,000.
+    pub message_rate: u32,
+    /// Bytes a second of a process's log lines, what its guest prints included. Default 1 MiB.
+    pub log_rate: u64,
+    /// Files and sockets that one process may have open. Default: [`App::open_files`].
+    pub open_files: Option<u32>,
+    /// What the folders that its guests may write to may take of the disk together. Default 1 GiB.
+    pub disk: u64,
+    /// The CPU time that compiling one component may take. Default 2 min.
+    pub compile_time: Duration,
+    /// Its processes' share of the CPUs where these are short, from 1 to 100. Default 100.
+    pub cpu_weight: u32,
 }
 
 /// The `[test]` table. The command runs in the app's folder, against the running app.
@@ -366,6 +410,24 @@ mod tests {
         ] {
             let found = app(instance, concurrency, set).process_memory(role, MACHINE);
             assert_eq!(found, expected * MIB, "{instance:?} {concurrency} {set:?} {role}");
+        }
+    }
+
+    #[test]
+    fn open_files_as_a_table() {
+        use Role::{Agent, Worker};
+        for (connections, set, role, expected) in [
+            (10_000, None, Worker, 21_024),
+            (10_000, None, Agent, 1024),
+            (1, Some(100), Worker, 100),
+            (1, Some(1), Agent, MIN_FILES),
+        ] {
+            let mut app = app(InstanceMode::Resident, 1, None);
+            app.limits.open_files = set;
+            if let Some(worker) = &mut app.worker {
+                worker.connections = NonZeroUsize::new(connections).expect("not 0");
+            }
+            assert_eq!(app.open_files(role), expected, "{connections} {set:?} {role}");
         }
     }
 }

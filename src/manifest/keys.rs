@@ -74,9 +74,12 @@ impl Table {
                 "folders",
                 "build",
                 "recycle",
+                "secrets",
             ],
             Self::Recycle => &["requests", "age", "memory", "handles"],
-            Self::Agent => &["component", "environment", "allowed-outbound-hosts", "folders", "build"],
+            Self::Agent => {
+                &["component", "environment", "allowed-outbound-hosts", "folders", "build", "secrets"]
+            }
             Self::Build => &["command", "output", "tools", "wit", "live", "live-command"],
             Self::Folder => &["source", "destination", "writable"],
             Self::Schedule => &[
@@ -109,12 +112,37 @@ impl Table {
                 "write-timeout",
                 "outbound-connections",
                 "outbound-size",
+                "app-memory",
+                "message-rate",
+                "log-rate",
+                "open-files",
+                "disk",
+                "compile-time",
+                "cpu-weight",
             ],
             Self::Dev => &["with"],
             Self::Deploy => {
                 &["health", "health-status", "health-timeout", "health-successes", "health-within"]
             }
             Self::Test => &["command"],
+        }
+    }
+
+    /// Its short name, for a test that walks all keys.
+    #[cfg(test)]
+    fn name(self) -> &'static str {
+        match self {
+            Self::Top => "top",
+            Self::Worker => "worker",
+            Self::Agent => "agent",
+            Self::Build => "build",
+            Self::Folder => "folder",
+            Self::Recycle => "recycle",
+            Self::Schedule => "schedule",
+            Self::Limits => "limits",
+            Self::Dev => "dev",
+            Self::Deploy => "deploy",
+            Self::Test => "test",
         }
     }
 
@@ -129,6 +157,12 @@ impl Table {
             format!("the keys {} are {}", self.title(), list(self.keys()))
         }
     }
+}
+
+/// Every key of every table, with the table's short name.
+#[cfg(test)]
+pub(crate) fn every_key() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Table::ALL.into_iter().flat_map(|table| table.keys().iter().map(move |key| (table.name(), *key)))
 }
 
 /// The known word that is close enough to be meant, if any.

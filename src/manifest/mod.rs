@@ -23,20 +23,24 @@ mod path;
 mod quantity;
 mod read;
 mod schedule;
+mod secret;
 mod special;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Limits, Live,
-    MAX_HANDLES, PROCESS_HEADROOM, Recycle, Test, Worker,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, FILES_HEADROOM, Folder, Health,
+    InstanceMode, Limits, Live, MAX_HANDLES, MIN_FILES, PROCESS_HEADROOM, Recycle, Test, Worker,
 };
 pub use check::{
-    BODY_SIZE, BODY_TIMEOUT, CONCURRENCY, CONNECTIONS, CPU_LIMIT, DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE,
-    HEADER_TIMEOUT, MEMORY, MESSAGE_SIZE, OUTBOUND_CONNECTIONS, OUTBOUND_SIZE, PROCESS_MEMORY, QUEUE_SIZE,
+    APP_MEMORY, BODY_SIZE, BODY_TIMEOUT, COMPILE_TIME, CONCURRENCY, CONNECTIONS, CPU_LIMIT, CPU_WEIGHT, DISK,
+    DRAIN_TIMEOUT, HANG_TIMEOUT, HEADER_SIZE, HEADER_TIMEOUT, LOG_RATE, MAX_SECRETS, MEMORY, MESSAGE_RATE,
+    MESSAGE_SIZE, OPEN_FILES, OUTBOUND_CONNECTIONS, OUTBOUND_SIZE, PROCESS_MEMORY, QUEUE_SIZE,
     QUEUED_REQUESTS, REQUEST_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, TRAP_LIMIT, WORKERS, WRITE_TIMEOUT,
-    is_app_name,
+    is_app_name, is_secret_name,
 };
 pub use destination::Destination;
 pub use error::{ManifestError, ManifestErrors};
+#[cfg(test)]
+pub(crate) use keys::every_key;
 pub use load::{FILE_NAME, load};
 pub use load_all::{MAX_APPS, clash, load_all};
 pub use outbound::{InvalidOutboundHost, OutboundHost};
@@ -45,4 +49,5 @@ pub use quantity::Bounds;
 pub(crate) use quantity::show_size;
 pub use read::MAX_MANIFEST_BYTES;
 pub use schedule::{MIN_INTERVAL, Overlap, RunOn, Schedule, Trigger};
+pub use secret::{Secret, Secrets};
 pub use special::Special;

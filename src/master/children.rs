@@ -39,7 +39,7 @@ use super::{
     witness::Witness,
 };
 use crate::{
-    cluster::Pid,
+    cluster::{Pid, Role},
     ipc::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
@@ -141,9 +141,21 @@ pub(crate) struct Child {
     since: Instant,
     counters: counters::Reader,
     witness: Arc<Witness>,
+    role: Role,
+    disk_full: bool,
 }
 
 impl Child {
+    /// What it is for.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Was it started with read-only folders?
+    pub(crate) fn disk_full(&self) -> bool {
+        self.disk_full
+    }
+
     /// The operating system's pid; 0 as long as it has none.
     pub(crate) fn os_pid(&self) -> u32 {
         self.os_pid.get().unwrap_or_default()
@@ -219,7 +231,7 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
     .collect();
-    let role = boot.process.role;
+    let (role, disk_full) = (boot.process.role, boot.disk_full);
     let manners = Manners::new(role);
     let title = format!("hatchery: {role} {}/{}", boot.app.name, boot.process.slot);
     let sandbox = Some(isolation::guest(&boot));
@@ -244,6 +256,8 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         since: Instant::now(),
         counters,
         witness: Arc::clone(&witness),
+        role,
+        disk_full,
     };
     let ours = Arc::clone(&witness);
     let reading = tokio::spawn(read(pid, reader, manners, events.clone(), Arc::clone(&witness)));

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{exit, isolation};
 use crate::{
-    ipc::compile::{CPU_LIMIT, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
+    ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{
         fd_socket::FdSocket,
         inherit::CONTROL_FD,
@@ -53,7 +53,7 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
         bail!("cannot compile the {what}: that takes more than {limit}, the most that compiling may take");
     };
     let status = end(&mut child).await;
-    let limit = status.as_ref().ok().and_then(|status| passed(*status));
+    let limit = status.as_ref().ok().and_then(|status| passed(*status, request.cpu_limit));
     let ended = exit::reason(status);
     match reply {
         Ok(Some((Ok(report), Some(code)))) => {
@@ -96,11 +96,13 @@ async fn end(child: &mut Child) -> io::Result<ExitStatus> {
 }
 
 /// The limit that ended it, if one did.
-fn passed(status: ExitStatus) -> Option<String> {
+fn passed(status: ExitStatus, cpu_limit: Duration) -> Option<String> {
     match exit::ended_by(status)? {
         "SIGXCPU" => {
-            let cpu = humantime::format_duration(CPU_LIMIT);
-            Some(format!("that takes more than {cpu} of CPU time, the most that compiling may take"))
+            let cpu = humantime::format_duration(cpu_limit);
+            Some(format!(
+                "that takes more than {cpu} of CPU time, the most that compiling may take (`compile-time`)"
+            ))
         }
         // What finds no memory, or no more stack, aborts.
         "SIGABRT" | "SIGSEGV" | "SIGBUS" => {
@@ -131,7 +133,7 @@ mod tests {
             (1 << 8, None),
             (0, None),
         ] {
-            let said = passed(ExitStatus::from_raw(raw));
+            let said = passed(ExitStatus::from_raw(raw), Duration::from_secs(120));
             assert_eq!(said.is_some(), expected.is_some(), "{raw}: {said:?}");
             assert!(said.is_none_or(|said| said.contains(expected.unwrap_or_default())), "{raw}");
         }

@@ -48,7 +48,7 @@ async fn beat(socket: &mut UnixStream, hang_timeout: Duration) -> io::Result<Str
                     answered = beat;
                     if loop_age >= hang_timeout {
                         let age = humantime::format_duration(loop_age);
-                        return Ok(format!("hangs: its event loop has not turned for {age}"));
+                        return Ok(format!("hangs: its event loop has not turned for {age} (`hang-timeout`)"));
                     }
                 }
             }

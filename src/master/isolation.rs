@@ -88,7 +88,7 @@ pub(super) fn guest(boot: &Boot) -> Profile {
     let granted = granted.iter().map(|folder| Folder {
         source: folder.source.clone(),
         at: At::Number,
-        writable: folder.writable,
+        writable: folder.writable && !boot.disk_full,
     });
     profile(Room::Guest, granted.collect(), Network::None)
 }

@@ -54,6 +54,7 @@ mod state;
 mod status;
 mod steps;
 mod store;
+mod taken;
 mod turns;
 mod witness;
 
@@ -62,5 +63,6 @@ pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
 pub use status::{
-    AppStatus, Denied, GenerationState, GenerationStatus, ProcessStatus, Sandbox, SlotStatus, Traffic,
+    AppStatus, Denied, GenerationState, GenerationStatus, LimitStatus, ProcessStatus, Sandbox, Scope,
+    SlotStatus, Traffic, Unit,
 };

@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::task::spawn_blocking;
 
 use super::{
     compile::{Compiled, compile},
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::{
     cluster::Role,
+    home::AppSecrets,
     ipc::compile::{CompileRequest, Report},
     manifest::{App, Component, Worker},
 };
@@ -47,15 +49,17 @@ pub(crate) struct Release {
     pub(crate) worker: Option<Code>,
     /// The agent's native code; an agent that only keeps time has none.
     pub(crate) agent: Option<Code>,
+    /// What its guests get beside.
+    pub(crate) secrets: AppSecrets,
 }
 
 impl Release {
-    /// `codes` has all that the app needs.
-    pub(super) fn new(app: App, codes: &Codes) -> Self {
+    /// `codes` and `secrets` have all that the app needs.
+    pub(super) fn new(app: App, codes: &Codes, secrets: AppSecrets) -> Self {
         let code = |component: Option<&Component>, role| codes.get(&(component?.file.clone(), role)).cloned();
         let worker = code(app.worker.as_ref().map(|worker| &worker.component), Role::Worker);
         let agent = code(app.agent.as_ref().map(|agent| &agent.component), Role::Agent);
-        Self { app, worker, agent }
+        Self { app, worker, agent, secrets }
     }
 
     /// Schedules need a process as well.
@@ -78,6 +82,7 @@ impl Release {
         };
         let scaled = Worker { workers: after.workers, ..before.clone() };
         let scaled = App { worker: Some(scaled), ..self.app.clone() };
+        let same_code = same_code && self.secrets == other.secrets;
         if same_code && before.workers != after.workers && scaled == other.app {
             return Change::Workers;
         }
@@ -92,6 +97,17 @@ pub(crate) enum Change {
     Workers,
     /// All processes are new ones. Also where nothing has changed: who reloads wants them fresh.
     Generation,
+}
+
+/// The secrets of these apps, in their order.
+pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<AppSecrets>> {
+    let named = |app: &App| app.components().any(|(_, component)| !component.capabilities.secrets.is_empty());
+    if !apps.iter().any(named) {
+        return Ok(vec![AppSecrets::default(); apps.len()]);
+    }
+    let (apps, home) = (apps.to_vec(), home.to_owned());
+    let reading = spawn_blocking(move || apps.iter().map(|app| AppSecrets::read(&home, app)).collect());
+    reading.await.context("reading secrets broke")?
 }
 
 /// Compiles each component once, as many at a time as there are CPUs. A file that several want, by one
@@ -111,6 +127,7 @@ struct Wanted {
     app: String,
     role: Role,
     file: PathBuf,
+    compile_time: Duration,
 }
 
 /// What the apps want, by component.
@@ -118,7 +135,12 @@ async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
     let mut found: BTreeMap<File, Vec<Wanted>> = BTreeMap::new();
     for app in apps {
         for (role, component) in app.components() {
-            let wanted = Wanted { app: app.name.clone(), role, file: component.file.clone() };
+            let wanted = Wanted {
+                app: app.name.clone(),
+                role,
+                file: component.file.clone(),
+                compile_time: app.limits.compile_time,
+            };
             found.entry(File::of(&component.file).await).or_default().push(wanted);
         }
     }
@@ -147,11 +169,13 @@ impl File {
 
 /// Compiles it for the first of those, and gives it to all.
 async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Codes> {
-    let Some(Wanted { app, role, file }) = wanted.first() else { return Ok(Codes::new()) };
+    let Some(Wanted { app, role, file, .. }) = wanted.first() else { return Ok(Codes::new()) };
+    // Who allows less must not make it fail for the others.
+    let cpu_limit = wanted.iter().map(|wanted| wanted.compile_time).max().unwrap_or_default();
     tracing::info!("compiling {app} {role} {}", file.display());
-    let request = CompileRequest { component: file.clone(), cache, role: *role, app: app.clone() };
+    let request = CompileRequest { component: file.clone(), cache, role: *role, app: app.clone(), cpu_limit };
     let Compiled { code, report } = compile(request).await?;
-    for Wanted { app, role, file } in &wanted {
+    for Wanted { app, role, file, .. } in &wanted {
         if *role == Role::Worker && !report.answers_http {
             let (component, exports) = (file.display(), report.exports.join(", "));
             bail!(

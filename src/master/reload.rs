@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     apps::Apps,
     plan::Plan,
-    release::{Release, compile_all},
+    release::{Release, compile_all, secrets_of},
     steps::{Step, Steps},
 };
 use crate::manifest::App;
@@ -102,10 +102,7 @@ impl Reloads {
                 continue;
             };
             let app = loaded.remove(at);
-            let release = match compile_all(std::slice::from_ref(&app), &self.home).await {
-                Ok(codes) => Ok(Release::new(app, &codes)),
-                Err(error) => Err(format!("{error:#}")),
-            };
+            let release = self.release(app).await.map_err(|error| format!("{error:#}"));
             told.push(self.tell(name, release).await);
         }
         let new = loaded.iter().filter(|app| !self.names.contains(&app.name));
@@ -114,6 +111,13 @@ impl Reloads {
             tracing::warn!("{name} is new, and is not started by a reload; restart hatchery to run it");
         }
         told
+    }
+
+    async fn release(&self, app: App) -> anyhow::Result<Release> {
+        let apps = std::slice::from_ref(&app);
+        let secrets = secrets_of(apps, &self.home).await?.pop().unwrap_or_default();
+        let codes = compile_all(apps, &self.home).await?;
+        Ok(Release::new(app, &codes, secrets))
     }
 
     /// An app that has ended needs nothing. What becomes of it is in the log, too.

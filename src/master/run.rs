@@ -14,7 +14,7 @@ use super::{
     apps::{Apps, Ended},
     bind::bind_all,
     broker, crash, groups, isolation,
-    release::{Release, compile_all},
+    release::{Release, compile_all, secrets_of},
     reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
@@ -62,15 +62,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     broker::obey(&home);
     isolation::prepare(isolation).await?;
     let listeners = bind_all(&wanted)?;
+    let secrets = secrets_of(&wanted, &home).await?;
     let codes = tokio::select! {
         codes = compile_all(&wanted, &home) => codes?,
         _ = signals.next() => return Ok(()),
     };
     let names = wanted.iter().map(|app| app.name.clone()).collect();
-    for (app, listener) in wanted.into_iter().zip(listeners) {
+    for ((app, listener), secrets) in wanted.into_iter().zip(listeners).zip(secrets) {
         let (steps, happens) = Steps::new();
         tokio::spawn(print_ready(app.name.clone(), happens));
-        apps.start(Release::new(app, &codes), listener, steps)?;
+        apps.start(Release::new(app, &codes, secrets), listener, steps)?;
     }
     // The apps have what they need of it.
     drop(codes);

@@ -36,6 +36,8 @@ pub struct AppStatus {
     pub denied: Vec<Denied>,
     /// Denied requests beside those.
     pub denied_more: u64,
+    /// What it may take, with what it takes: those of what serves, in the order of the manual.
+    pub limits: Vec<LimitStatus>,
 }
 
 /// An origin that was denied.
@@ -49,6 +51,57 @@ pub struct Denied {
     pub reason: String,
     /// The line of the manifest that would allow it; `None` where none would.
     pub allow: Option<String>,
+}
+
+/// One limit of an app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    /// The manifest's key.
+    pub key: String,
+    /// Of what it is a limit.
+    pub scope: Scope,
+    /// Of `limit` and `used`.
+    pub unit: Unit,
+    /// `None` where there is none.
+    pub limit: Option<u64>,
+    /// What is taken now: of several the largest. `None` where nobody knows.
+    pub used: Option<u64>,
+    /// How often it was hit since the app started. `None` where that is not counted.
+    pub hits: Option<u64>,
+}
+
+/// Of what a limit is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// All processes together.
+    App,
+    /// Each process.
+    Process,
+    /// Each worker.
+    Worker,
+    /// Each instance; `used` is the most that one ever took.
+    Instance,
+    /// Each request.
+    Request,
+    /// Each message.
+    Message,
+}
+
+/// A limit's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Bytes a second.
+    BytesPerSecond,
+    /// Milliseconds.
+    Milliseconds,
+    /// Any number.
+    Number,
+    /// So many a second.
+    PerSecond,
 }
 
 impl AppStatus {

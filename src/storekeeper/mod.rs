@@ -64,7 +64,7 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
             let added = store.add(fs::File::from(archive), &Limits::default(), &trust)?;
             Ok(Answer::Added(shown(&added.bundle, &added.signer)))
         }
-        What::Look { digest, name, trust: by } => {
+        What::Look { digest, name, trust: by, workers } => {
             point::reach("look-begun");
             let stored = store.get(digest)?;
             let mut trust = trust(&home)?;
@@ -72,7 +72,10 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
             let signer = stored.signer(&trust)?;
             let mut app = stored.app()?;
             name.clone_into(&mut app.name);
-            if *by == TrustBy::Settings {
+            if let (Some(workers), Some(worker)) = (workers, &mut app.worker) {
+                worker.workers = *workers;
+            }
+            if matches!(by, TrustBy::Settings | TrustBy::PastWithPolicy) {
                 Policy::load(&home)?.check(&app)?;
             }
             data::place(&mut app, &home)?;

@@ -39,6 +39,17 @@ pub fn cap_cpu(time: Duration) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_CPU, time.as_secs(), time.as_secs() + 1)?)
 }
 
+/// Caps the files and sockets that this process may have open, for good. Where it may have fewer, it is
+/// left at that.
+///
+/// # Errors
+/// The system's own.
+pub fn cap_nofile(most: u64) -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let most = most.min(hard);
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
 /// What [`cap_data`] has set, in bytes.
 ///
 /// # Errors

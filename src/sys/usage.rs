@@ -33,6 +33,14 @@ pub fn of(os_pid: u32) -> io::Result<Usage> {
         .ok_or_else(|| io::Error::other(format!("{path} is not as expected")))
 }
 
+/// How many files and sockets another process has open.
+///
+/// # Errors
+/// It is gone, or its list is nobody else's to read.
+pub fn open_files(os_pid: u32) -> io::Result<u64> {
+    Ok(fs::read_dir(format!("/proc/{os_pid}/fd"))?.count() as u64)
+}
+
 /// See proc_pid_stat(5): after the name, which may hold anything, come 3 to 52, by blanks.
 fn parse(stat: &str, page: u64, tick: u64) -> Option<Usage> {
     let (_, rest) = stat.rsplit_once(')')?;

@@ -100,12 +100,19 @@ async fn handed_over(
     computing: &Computing,
 ) -> anyhow::Result<()> {
     let mut packet = [0; MAX_PACKET];
+    let has_room = || {
+        let room = open.load(Relaxed) < most;
+        if !room {
+            connections.is_full();
+        }
+        room
+    };
     loop {
         let Some((length, fd)) = socket.recv(&mut packet).await? else { return Ok(()) };
         match postcard::from_bytes(&packet[..length]).context("the master's packet can't be read")? {
             ToWorker::Offer(id) => {
                 // Nothing is set aside: the master may have asked another one meanwhile.
-                let room = open.load(Relaxed) < most;
+                let room = has_room();
                 let computes = room && computing.is_long();
                 if computes {
                     tracing::debug!("connection {} is better served elsewhere: the guest computes", id.0);
@@ -113,7 +120,7 @@ async fn handed_over(
                 let answer = if computes { FromWorker::Busy } else { accept_or_refuse(room) };
                 say(socket, answer(id)).await?;
             }
-            ToWorker::Insist(id) => say(socket, accept_or_refuse(open.load(Relaxed) < most)(id)).await?,
+            ToWorker::Insist(id) => say(socket, accept_or_refuse(has_room())(id)).await?,
             ToWorker::Connection(id) => {
                 let Some(fd) = fd.filter(|_| open.load(Relaxed) < most) else {
                     // As many as may be, or no free fd: the master still has the connection.
@@ -183,6 +190,7 @@ async fn shared(
     }
     loop {
         while open.load(Relaxed) >= most {
+            connections.is_full();
             tokio::select! {
                 () = free.notified() => {}
                 () = connections.stopping() => return Ok(()),

@@ -204,6 +204,11 @@ impl Connections {
         }
     }
 
+    /// One more was refused: there are as many as may be.
+    pub(super) fn is_full(&self) {
+        self.service.is_full();
+    }
+
     /// How many requests have come.
     pub(super) fn requests(&self) -> u64 {
         self.service.requests()

@@ -73,7 +73,8 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
     };
     let mut resident = None;
     if worker.instance == InstanceMode::Resident || guest.has_resident_exports() {
-        let (mut instance, handle) = Instance::new(app, &worker.component, &guest, &child.cluster, requests);
+        let (mut instance, handle) =
+            Instance::new(&child.boot, &worker.component, &guest, &child.cluster, requests);
         child.inbox.deliver_to(handle.clone(), guest.clone());
         child.inbox.while_starting(instance.start()).await?;
         resident = Some((instance, handle));
@@ -82,7 +83,7 @@ async fn start(child: &mut Child) -> anyhow::Result<Started> {
         (InstanceMode::Resident, Some((_, handle))) => Handler::Resident(handle.clone()),
         _ => Handler::PerRequest(PerRequest::new(
             guest.clone(),
-            settings(app, &worker.component, &child.cluster),
+            settings(&child.boot, &worker.component, &child.cluster),
             requests,
             app.limits.request_timeout,
         )),

@@ -17,6 +17,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Version, header, request::P
 use hyper::body::{Body as _, Incoming};
 use tokio::{sync::oneshot, time::timeout_at};
 
+use crate::cluster::Limit;
 use crate::host::{
     BodyFailure, BodyLimits, Busy, Failure, Handle, IncomingRequest, PerRequest, RequestBody, Response,
     ResponseBody, Upload,
@@ -96,6 +97,11 @@ impl Service {
         self.options.counters.connected()
     }
 
+    /// A connection was refused: there are as many as may be.
+    pub(super) fn is_full(&self) {
+        self.options.counters.hit(Limit::Connections);
+    }
+
     async fn check(&self, request: Request<Incoming>, by: Instant) -> Response {
         let (parts, body) = request.into_parts();
         let (version, limits) = (parts.version, self.options.body);
@@ -108,7 +114,7 @@ impl Service {
             return self.answer(version, request, None, by).await;
         }
         if limits.size.is_some_and(|most| body.size_hint().lower() > most) {
-            return body_failed(version, BodyFailure::TooLarge);
+            return self.body_failed(version, BodyFailure::TooLarge);
         }
         let (body, upload) = RequestBody::of_client(body, limits);
         self.answer(version, Request::from_parts(parts, body), Some(upload), by).await
@@ -143,7 +149,7 @@ impl Service {
                 Some(upload) => tokio::select! {
                     // What the guest answers to a body that fails is not what ails it.
                     biased;
-                    Ok(failure) = &mut upload.failed => return body_failed(version, failure),
+                    Ok(failure) = &mut upload.failed => return self.body_failed(version, failure),
                     result = response => result,
                 },
             };
@@ -179,15 +185,24 @@ impl Service {
 
     fn late(&self, version: Version, upload: Option<&Upload>) -> Response {
         let limit = humantime::format_duration(self.options.timeout);
+        self.options.counters.hit(Limit::Request);
         tracing::warn!("a request was not answered within {limit} (`request-timeout`)");
         // What the guest does not end keeps its place in it, also when its client has its answer.
         if self.options.serial || self.has_waiting() {
             self.unstick();
         }
         if upload.is_some_and(Upload::is_awaited) {
-            return body_failed(version, BodyFailure::TooSlow);
+            return self.body_failed(version, BodyFailure::TooSlow);
         }
         plain(StatusCode::GATEWAY_TIMEOUT, "the guest did not answer in time\n")
+    }
+
+    fn body_failed(&self, version: Version, failure: BodyFailure) -> Response {
+        match failure {
+            BodyFailure::TooLarge => self.options.counters.hit(Limit::BodySize),
+            BodyFailure::TooSlow => self.options.counters.hit(Limit::BodyTimeout),
+        }
+        body_failed(version, failure)
     }
 
     fn has_waiting(&self) -> bool {

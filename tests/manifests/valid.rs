@@ -75,6 +75,7 @@ fn every_key_arrives() {
                             writable: true,
                         },
                     ],
+                    secrets: ["API_KEY", "TOKEN"].map(str::to_owned).into(),
                 },
             },
             listen: "127.0.0.1:7001".parse().expect("is an address"),
@@ -105,6 +106,7 @@ fn every_key_arrives() {
                     environment: [("ROLE".to_owned(), "agent".to_owned())].into(),
                     allowed_outbound_hosts: hosts(&["*://localhost:*"]),
                     folders: vec![data("/")],
+                    secrets: [].into(),
                 },
             },
         }),
@@ -150,6 +152,13 @@ fn every_key_arrives() {
             write_timeout: Duration::from_secs(7),
             outbound_connections: 32,
             outbound_size: 16 << 20,
+            app_memory: Some(4 << 30),
+            message_rate: 5000,
+            log_rate: 64 << 10,
+            open_files: Some(2048),
+            disk: 100 << 20,
+            compile_time: Duration::from_secs(20),
+            cpu_weight: 50,
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
         deploy: Deploy {
@@ -201,6 +210,13 @@ fn the_defaults_are_those_of_the_design() {
         write_timeout: Duration::from_secs(60),
         outbound_connections: 256,
         outbound_size: 1 << 30,
+        app_memory: None,
+        message_rate: 1_000_000,
+        log_rate: 1 << 20,
+        open_files: None,
+        disk: 1 << 30,
+        compile_time: Duration::from_secs(120),
+        cpu_weight: 100,
     };
     assert_eq!(app.limits, expected);
 }

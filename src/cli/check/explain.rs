@@ -74,7 +74,10 @@ impl What {
 
     fn granted(self, by: &Capabilities) -> Vec<String> {
         match self {
-            Self::Environment => by.environment.keys().cloned().collect(),
+            Self::Environment => {
+                let secrets = by.secrets.iter().map(|name| format!("{name} (secret)"));
+                by.environment.keys().cloned().chain(secrets).collect()
+            }
             Self::Requests => by.allowed_outbound_hosts.iter().map(ToString::to_string).collect(),
             Self::Files => by
                 .folders

@@ -10,9 +10,13 @@ use super::{
 /// One block an app. Names of foreign components are printed without control characters.
 pub(super) fn write(out: &mut impl Write, checked: &[Checked]) -> io::Result<()> {
     for app in checked {
-        writeln!(out, "ok app={} version={}", app.app, app.version)?;
+        let word = if app.is_refused() { "refused" } else { "ok" };
+        writeln!(out, "{word} app={} version={}", app.app, app.version)?;
         for found in &app.components {
             component(out, found)?;
+        }
+        for beyond in app.beyond_policy.iter().flatten() {
+            writeln!(out, "  the policy does not allow {}: {beyond}", beyond.key)?;
         }
     }
     Ok(())

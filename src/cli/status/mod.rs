@@ -1,6 +1,7 @@
 //! `hatchery status`: asks, and shows what was said; with `--watch` again and again.
 
 mod denied;
+mod limits;
 mod sandbox;
 mod style;
 mod table;
@@ -42,8 +43,11 @@ pub(super) struct Status {
     /// Again every second, until Ctrl-C
     #[arg(long)]
     watch: bool,
-    /// What each process is shut into, instead of what it does
+    /// The apps' limits, what is taken of them, and how often they were hit
     #[arg(long)]
+    limits: bool,
+    /// What each process is shut into, instead of what it does
+    #[arg(long, conflicts_with = "limits")]
     sandbox: bool,
     #[command(flatten)]
     home: Home,
@@ -53,6 +57,7 @@ const EXAMPLES: &str = "\
 Examples:
   hatchery status
   hatchery status cache --watch
+  hatchery status cache --limits
   hatchery status --json";
 
 impl Status {
@@ -102,9 +107,12 @@ impl Status {
                 if self.watch { serde_json::to_string(status) } else { serde_json::to_string_pretty(status) };
             return Ok(json? + "\n");
         }
-        let mut table = match (self.sandbox, status.apps.is_empty()) {
-            (true, false) => sandbox::render(&status.apps),
-            _ => table::render(&status.apps, (output.style)()),
+        let style = (output.style)();
+        let mut table = match (self.sandbox, self.limits) {
+            _ if status.apps.is_empty() => table::render(&status.apps, style),
+            (true, _) => sandbox::render(&status.apps),
+            (false, true) => limits::render(&status.apps, style),
+            (false, false) => table::render(&status.apps, style),
         };
         for app in &status.failed {
             let reason = app.reason.lines().next().unwrap_or_default();

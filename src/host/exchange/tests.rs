@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream as Socket},
+    sync::Mutex,
     thread,
 };
 
@@ -14,7 +15,10 @@ use tokio_rustls::rustls::{
 };
 
 use super::*;
-use crate::host::{Dial, Dialling, OutgoingOptions};
+use crate::{
+    cluster::Limit,
+    host::{Dial, Dialling, OutgoingOptions},
+};
 
 /// Far more than any of these takes.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -77,7 +81,11 @@ struct Given {
     authorities: Vec<Vec<u8>>,
     body: usize,
     timeouts: Timeouts,
+    hits: Hits,
 }
+
+/// The limits that were hit, in order.
+type Hits = Arc<Mutex<Vec<Limit>>>;
 
 impl Given {
     fn new(to: SocketAddr) -> Self {
@@ -90,15 +98,18 @@ impl Given {
             authorities: vec![],
             body: 0,
             timeouts: Timeouts { connect: DEADLINE, first_byte: DEADLINE, between_bytes: DEADLINE },
+            hits: Hits::default(),
         }
     }
 
     fn outgoing(&self) -> Arc<Outgoing> {
+        let hits = Arc::clone(&self.hits);
         Outgoing::new(OutgoingOptions {
             dial: Arc::new(Direct(self.to)),
             connections: self.connections,
             size: self.size,
             authorities: self.authorities.clone(),
+            on_hit: Arc::new(move |limit| hits.lock().unwrap().push(limit)),
         })
     }
 
@@ -205,7 +216,10 @@ async fn bytes_are_bounded_both_ways_together() {
         (7, 10, Some("HttpResponseBodySize(Some(10))")),
         (11, 10, Some("HttpRequestBodySize(Some(10))")),
     ] {
-        let run = Given { body, size, ..Given::new(four) }.run().await;
+        let given = Given { body, size, ..Given::new(four) };
+        let run = given.run().await;
+        let hits = expected.map(|_| Limit::OutboundSize);
+        assert_eq!(*given.hits.lock().unwrap(), Vec::from_iter(hits), "{body} {size}");
         match expected {
             None => assert_eq!(run, Ok((200, Bytes::from("here"))), "{body} {size}"),
             Some(error) => assert_eq!(run, Err(error.to_owned()), "{body} {size}"),
@@ -221,6 +235,7 @@ async fn connections_are_bounded() {
     let one = given.begin(&outgoing).await.unwrap();
     let _two = given.begin(&outgoing).await.unwrap();
     assert!(matches!(given.begin(&outgoing).await, Err(Error::ConnectionLimitReached)));
+    assert_eq!(*given.hits.lock().unwrap(), [Limit::OutboundConnections]);
     // A guest that gives one up has room again.
     drop(one);
     let _three = given.begin(&outgoing).await.unwrap();

@@ -1,7 +1,7 @@
-//! What a guest may reach: `environment`, `allowed-outbound-hosts`, `folders`.
+//! What a guest may reach: `environment`, `allowed-outbound-hosts`, `folders`, `secrets`.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -16,16 +16,56 @@ use super::{
     Context,
 };
 
+/// The most secrets of one component.
+pub const MAX_SECRETS: usize = 32;
+
+/// The longest name of a secret, in bytes: it is a file's too.
+const MAX_SECRET_NAME: usize = 128;
+
 pub(super) fn capabilities(
     table: &Section<'_, '_>,
     context: &Context<'_>,
     mistakes: &mut Mistakes,
 ) -> Capabilities {
+    let environment = environment(table, mistakes);
     Capabilities {
-        environment: environment(table, mistakes),
         allowed_outbound_hosts: hosts(table, mistakes),
         folders: folders(table, context, mistakes),
+        secrets: secrets(table, &environment, mistakes),
+        environment,
     }
+}
+
+/// Can a secret be called that? As a shell has it: letters, digits and `_`, no digit first; 128 bytes.
+#[must_use]
+pub fn is_secret_name(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    plain && !text.starts_with(|c: char| c.is_ascii_digit()) && (1..=MAX_SECRET_NAME).contains(&text.len())
+}
+
+fn secrets(
+    table: &Section<'_, '_>,
+    environment: &BTreeMap<String, String>,
+    mistakes: &mut Mistakes,
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in table.strings("secrets", mistakes) {
+        let name = entry.value;
+        if !is_secret_name(name) {
+            let help = "write a name of letters, digits and `_`, as in `API_KEY`; its value is the home's";
+            mistakes.at(entry.span, "this can't be the name of a secret", help);
+        } else if environment.contains_key(name) {
+            let title = format!("`{name}` is in `environment` already");
+            mistakes.at(entry.span, title, "leave one of the two out");
+        } else if !found.insert(name.to_owned()) {
+            mistakes.at(entry.span, format!("`{name}` is named twice"), "leave one out");
+        }
+    }
+    if found.len() > MAX_SECRETS {
+        let title = format!("there are more than {MAX_SECRETS} secrets");
+        mistakes.at(table.key_place("secrets"), title, "keep several in one, as JSON for example");
+    }
+    found
 }
 
 fn environment(table: &Section<'_, '_>, mistakes: &mut Mistakes) -> BTreeMap<String, String> {

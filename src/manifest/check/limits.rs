@@ -85,6 +85,34 @@ const DEFAULT_OUTBOUND_CONNECTIONS: u32 = 256;
 /// `outbound-size`.
 pub const OUTBOUND_SIZE: Bounds<u64> = Bounds { default: GIB, min: KIB, max: TIB };
 
+/// `app-memory`. The default is what a mistake stands for: without the key there is no bound.
+pub const APP_MEMORY: Bounds<u64> = Bounds { default: 1024 * GIB, min: 64 * MIB, max: 1024 * GIB };
+
+/// The least and the most `message-rate`.
+pub const MESSAGE_RATE: (u32, u32) = (1, 10_000_000);
+
+/// `message-rate` without the key: what the master can route for one app on a whole CPU.
+const DEFAULT_MESSAGE_RATE: u32 = 1_000_000;
+
+/// `log-rate`. The least is a few lines.
+pub const LOG_RATE: Bounds<u64> = Bounds { default: MIB, min: KIB, max: GIB };
+
+/// The least and the most `open-files`.
+pub const OPEN_FILES: (u32, u32) = (64, 1_100_000);
+
+/// `disk`.
+pub const DISK: Bounds<u64> = Bounds { default: GIB, min: 64 * KIB, max: 1024 * TIB };
+
+/// `compile-time`. A Python component of 18 MB takes 11 s in a debug build.
+pub const COMPILE_TIME: Bounds<Duration> =
+    Bounds { default: Duration::from_secs(120), min: Duration::from_secs(1), max: HOUR };
+
+/// The least and the most `cpu-weight`.
+pub const CPU_WEIGHT: (u32, u32) = (1, 100);
+
+/// `cpu-weight` without the key: as any other process of the machine.
+const DEFAULT_CPU_WEIGHT: u32 = 100;
+
 pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
     let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
     let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
@@ -126,6 +154,13 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
             .integer("outbound-connections", OUTBOUND_CONNECTIONS, mistakes)
             .unwrap_or(DEFAULT_OUTBOUND_CONNECTIONS) as usize,
         outbound_size: table.size("outbound-size", &OUTBOUND_SIZE, mistakes),
+        app_memory: table.has("app-memory").then(|| table.size("app-memory", &APP_MEMORY, mistakes)),
+        message_rate: table.integer("message-rate", MESSAGE_RATE, mistakes).unwrap_or(DEFAULT_MESSAGE_RATE),
+        log_rate: table.size("log-rate", &LOG_RATE, mistakes),
+        open_files: table.integer("open-files", OPEN_FILES, mistakes),
+        disk: table.size("disk", &DISK, mistakes),
+        compile_time: table.duration("compile-time", &COMPILE_TIME, mistakes),
+        cpu_weight: table.integer("cpu-weight", CPU_WEIGHT, mistakes).unwrap_or(DEFAULT_CPU_WEIGHT),
     }
 }
 
@@ -150,6 +185,13 @@ impl Default for Limits {
             write_timeout: WRITE_TIMEOUT.default,
             outbound_connections: DEFAULT_OUTBOUND_CONNECTIONS as usize,
             outbound_size: OUTBOUND_SIZE.default,
+            app_memory: None,
+            message_rate: DEFAULT_MESSAGE_RATE,
+            log_rate: LOG_RATE.default,
+            open_files: None,
+            disk: DISK.default,
+            compile_time: COMPILE_TIME.default,
+            cpu_weight: DEFAULT_CPU_WEIGHT,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod canary;
 mod kept;
+mod quota;
 mod report;
 
 use std::{
@@ -23,6 +24,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Demand, Spec,
+    limits::Reasons,
+    quota::Watch,
     running::{self, Running},
 };
 use crate::{
@@ -85,6 +88,11 @@ pub(super) struct Generations {
     events: Events,
     breaches: mpsc::UnboundedSender<Breach>,
     connections: Share,
+    /// What it takes of memory and disk.
+    watch: Watch,
+    /// Of generations that are gone: for which limits' sake processes went, and messages past the rate.
+    gone_reasons: Reasons,
+    gone_refused: u64,
 }
 
 /// A release that waits.
@@ -120,6 +128,7 @@ impl Generations {
             seed,
             events: events.clone(),
             steps,
+            disk_full: false,
         });
         Ok(Self {
             next: None,
@@ -141,6 +150,9 @@ impl Generations {
             events,
             breaches,
             connections,
+            watch: Watch::new(Instant::now()),
+            gone_reasons: Reasons::default(),
+            gone_refused: 0,
         })
     }
 
@@ -296,6 +308,8 @@ impl Generations {
             let (dropped, late) = old.losses();
             self.gone = (self.gone.0 + dropped, self.gone.1 + late);
             self.gone_counts.add(&old.counts());
+            self.gone_reasons.add(&old.reasons);
+            self.gone_refused += old.rate().0;
             tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
         }
         if self.serves && self.leaving.is_empty() {
@@ -347,6 +361,7 @@ impl Generations {
             events: self.events.clone(),
             steps,
             ledger: self.serving.ledger.clone(),
+            disk_full: self.watch.is_full(),
         }));
     }
 

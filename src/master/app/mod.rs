@@ -10,17 +10,25 @@
 //! to the generation that it concerns.
 
 mod generations;
+mod limits;
+mod quota;
 mod running;
 
-use std::{collections::VecDeque, net::TcpListener, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::pending,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use anyhow::anyhow;
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
-use self::generations::Generations;
+use self::{generations::Generations, quota::LOOK_EVERY};
 use super::{
     children::{Events, MAX_EVENTS},
     pids::Pids,
@@ -28,6 +36,7 @@ use super::{
     reload::Reload,
     status::AppStatus,
     steps::Steps,
+    taken::Seen,
     turns::Share,
 };
 
@@ -83,6 +92,9 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
     let share = spec.messages.clone();
     let mut app = Generations::start(spec, Events::new(events_to, share.clone()), breaches_to)?;
     let (mut batch, mut due) = (Vec::with_capacity(MAX_EVENTS), VecDeque::new());
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looking: Option<JoinHandle<Seen>> = None;
     let mut report = interval(REPORT_EVERY);
     report.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !app.are_over() {
@@ -115,6 +127,16 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
             Some(asked) = status.recv() => { let _ = asked.send(app.status()); }
             Some(reload) = reload.recv() => app.reload(reload),
             _ = report.tick() => app.report_drops(),
+            _ = look.tick(), if looking.is_none() && app.is_watched() => {
+                looking = app.look(Instant::now()).map(|wanted| spawn_blocking(move || wanted.look()));
+            }
+            seen = async { match &mut looking { Some(looking) => looking.await, None => pending().await } } => {
+                looking = None;
+                match seen {
+                    Ok(seen) => app.seen(&seen),
+                    Err(error) => tracing::error!(%error, "looking at what an app takes broke"),
+                }
+            }
         }
         app.settle();
     }

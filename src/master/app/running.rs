@@ -3,6 +3,7 @@
 //! `router` who gets what.
 
 mod checks;
+mod quota;
 mod report;
 mod send;
 mod spawn;
@@ -13,6 +14,7 @@ use std::{
     time::Instant,
 };
 
+use super::limits::Reasons;
 use crate::{
     cluster::{Pid, Role, State},
     ipc::{
@@ -54,6 +56,8 @@ pub(super) struct Options {
     pub(super) steps: Steps,
     /// Of the app.
     pub(super) ledger: Ledger,
+    /// The app's folders take too much of the disk.
+    pub(super) disk_full: bool,
 }
 
 /// One generation.
@@ -94,12 +98,16 @@ pub(super) struct Running {
     broker: Option<Broker>,
     /// What it and the others of its app were denied outside.
     pub(super) ledger: Ledger,
+    /// Processes that start find their folders read-only.
+    disk_full: bool,
+    /// For which limits' sake processes went.
+    pub(super) reasons: Reasons,
 }
 
 impl Running {
     /// Starts it.
     pub(super) fn start(options: Options) -> Self {
-        let Options { release, generation, front, pids, seed, events, steps, ledger } = options;
+        let Options { release, generation, front, pids, seed, events, steps, ledger, disk_full } = options;
         let limits = release.app.limits;
         let shape = Shape {
             app: release.app.name.clone(),
@@ -117,6 +125,7 @@ impl Running {
             message_size: limits.message_size,
             request_timeout: limits.request_timeout,
             seed,
+            message_rate: limits.message_rate,
         };
         let broker = Broker::start(broker::Options {
             app: release.app.clone(),
@@ -147,6 +156,8 @@ impl Running {
             crashes: 0,
             broker,
             ledger,
+            disk_full,
+            reasons: Reasons::default(),
         };
         running.steps.say(Step::Starts { generation });
         running.step(Event::Start);
@@ -243,6 +254,7 @@ impl Running {
             Happening::Frame(ToMaster::Recycle { .. }, _) if !self.cluster.takes_recycle(pid) => {}
             Happening::Frame(ToMaster::Recycle { mut reason }, _) => {
                 cut(&mut reason, MAX_REASON);
+                self.reasons.note(&reason);
                 tracing::info!(app = self.release.app.name, %pid, reason, "is to be replaced");
                 self.step(Event::Recycle { pid, reason });
             }
@@ -265,6 +277,7 @@ impl Running {
                 self.step(Event::Failed { pid, reason });
             }
             Happening::Exited(reason) => {
+                self.reasons.note(&reason);
                 self.count_crash(pid);
                 self.keep_last_lines(pid);
                 self.forget(pid, &reason);
@@ -306,6 +319,7 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
+                self.reasons.note(reason);
                 if let Some(child) = self.children.get(pid) {
                     child.accuse(reason);
                 }

@@ -16,7 +16,7 @@ use crate::{
         admin::Events,
         bind::bind,
         plan::Plan,
-        release::{Code, Release, compile_all},
+        release::{Code, Release, compile_all, secrets_of},
         reload::Reload,
         steps::{Step, Steps},
         store,
@@ -31,15 +31,17 @@ const BIND_PATIENCE: Duration = Duration::from_secs(3);
 const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 impl Deployer {
-    /// Finds a bundle and makes an app of it.
+    /// Finds a bundle and makes an app of it, with the number of workers that is on file.
     pub(super) async fn look(
         &self,
         digest: &str,
         name: &str,
         trust: TrustBy,
+        record: &Record,
     ) -> anyhow::Result<(Bundle, App)> {
         point::reach("look");
-        let what = What::Look { digest: digest.to_owned(), name: name.to_owned(), trust };
+        let (digest, name, workers) = (digest.to_owned(), name.to_owned(), record.workers);
+        let what = What::Look { digest, name, trust, workers };
         match store::ask(self.home().folder(), what).await? {
             Answer::Found(bundle, app) => Ok((bundle, *app)),
             _ => bail!("the store gave another answer than was asked for"),
@@ -49,16 +51,14 @@ impl Deployer {
     /// Compiles an app and brings it: as a generation of the one that runs, or as the first.
     pub(super) async fn start(
         &self,
-        mut app: App,
-        record: &Record,
+        app: App,
         plan: Plan,
         events: &Events,
     ) -> anyhow::Result<mpsc::UnboundedReceiver<Step>> {
-        if let (Some(workers), Some(worker)) = (record.workers, &mut app.worker) {
-            worker.workers = workers;
-        }
         self.check_address(&app).await?;
-        let codes = compile_all(std::slice::from_ref(&app), self.home().folder()).await?;
+        let apps = std::slice::from_ref(&app);
+        let secrets = secrets_of(apps, self.home().folder()).await?.pop().unwrap_or_default();
+        let codes = compile_all(apps, self.home().folder()).await?;
         for ((_, role), Code { cached, elapsed, .. }) in &codes {
             let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
             events.say(Event::Compiled { role: *role, cached: *cached, elapsed_ms });
@@ -72,7 +72,7 @@ impl Deployer {
             _ => None,
         };
         point::reach("bound");
-        let release = Release::new(app, &codes);
+        let release = Release::new(app, &codes, secrets);
         if !runs {
             self.apps().start(release, listener, steps)?;
         } else if !self.apps().reload(&name, Reload { release: Ok(release), steps, plan }).await {

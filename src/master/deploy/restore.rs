@@ -82,8 +82,8 @@ impl Deployer {
     }
 
     async fn serve(&self, name: &str, deployed: &Deployed, record: &Record) -> anyhow::Result<()> {
-        let (_, app) = self.look(&deployed.digest, name, TrustBy::Past).await?;
-        let mut happens = self.start(app, record, Plan::default(), &Events::none()).await?;
+        let (_, app) = self.look(&deployed.digest, name, TrustBy::Past, record).await?;
+        let mut happens = self.start(app, Plan::default(), &Events::none()).await?;
         while let Some(step) = happens.recv().await {
             match step {
                 Step::Starts { .. }

@@ -112,7 +112,11 @@ impl Work<'_> {
         let Some(now) = self.record.deployed.clone() else { return Err(self.not_deployed()) };
         let digest = now.digest.clone();
         self.meant = Some(now);
-        let (bundle, app) = self.look(&digest, TrustBy::Past).await?;
+        let trust = match self.job.action {
+            Action::Scale(_) => TrustBy::PastWithPolicy,
+            Action::Deploy(_) | Action::Rollback(_) | Action::Reload | Action::Undeploy => TrustBy::Past,
+        };
+        let (bundle, app) = self.look(&digest, trust).await?;
         self.take_over(Candidate { bundle, app, plan: Plan::default() }).await
     }
 
@@ -138,7 +142,7 @@ impl Work<'_> {
 
     /// Finds a bundle: from now on the job is about it.
     async fn look(&mut self, digest: &str, trust: TrustBy) -> anyhow::Result<(Bundle, App)> {
-        let (bundle, app) = self.deployer.look(digest, &self.job.app, trust).await?;
+        let (bundle, app) = self.deployer.look(digest, &self.job.app, trust, &self.record).await?;
         self.meant = Some(deployed(&bundle));
         Ok((bundle, app))
     }
@@ -155,7 +159,7 @@ impl Work<'_> {
         // Now, while a full disk harms nobody.
         let mut prepared = Some(deployer.prepare(name, next).await?);
         point::reach("prepared");
-        let mut happens = deployer.start(app, &self.record, plan, events).await?;
+        let mut happens = deployer.start(app, plan, events).await?;
         let mut serves = false;
         loop {
             let step = match happens.recv().await {

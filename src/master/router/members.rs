@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    cluster::{Action, AskError, Pid, Process, Role, Sender, State, queued_bytes},
+    cluster::{Action, AskError, Pid, Process, Role, Sender, State, Target, queued_bytes},
     ipc::message::{AskId, QuestionId, RunId, TaskOutcome, ToChild},
 };
 
@@ -130,6 +130,11 @@ impl Member {
         self.unread_bytes.saturating_add(cost) <= bound
     }
 
+    /// Bytes of messages that wait for it.
+    pub(super) fn queued(&self) -> usize {
+        self.unread_bytes.saturating_add(self.held.bytes)
+    }
+
     /// Sends, holds or drops.
     pub(super) fn deliver(&mut self, letter: Letter, bound: usize, out: &mut Vec<Outgoing>) {
         if !self.open {
@@ -215,6 +220,15 @@ impl Members {
 
     pub(super) fn ready_workers(&self) -> impl Iterator<Item = Pid> {
         self.0.iter().filter(|member| member.is_ready_worker()).map(|member| member.process.pid)
+    }
+
+    /// How many a message for `to` goes to, about.
+    pub(super) fn receivers(&self, to: Target) -> usize {
+        match to {
+            Target::Broadcast => self.0.len(),
+            Target::App => self.0.iter().filter(|member| member.process.role == Role::Worker).count(),
+            Target::Agent | Target::Random | Target::Pid(_) => 1,
+        }
     }
 
     fn index(&self, pid: Pid) -> Option<usize> {

@@ -13,6 +13,7 @@ mod deck;
 mod members;
 mod messages;
 mod questions;
+mod quota;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -23,13 +24,14 @@ use bytes::Bytes;
 
 pub(crate) use self::members::{Counters, Outgoing};
 use self::{
-    members::{Letter, Member, Members},
+    members::{Letter, Member, Members, answered},
     messages::Messages,
     questions::Questions,
+    quota::{Quota, Verdict},
     tasks::{Tasks, Wanted},
 };
 use crate::{
-    cluster::{Pid, Process, Role, State},
+    cluster::{AskError, AskTarget, Pid, Process, Role, State, message_cost},
     ipc::message::{ToChild, ToMaster},
 };
 
@@ -46,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) request_timeout: Duration,
     /// Of the choice of random workers.
     pub(crate) seed: u64,
+    /// Messages and questions a second, of all its processes together.
+    pub(crate) message_rate: u32,
 }
 
 /// A child did what no honest one does; it is to be killed.
@@ -62,6 +66,7 @@ pub(crate) struct Router {
     tasks: Tasks,
     /// Of processes that are gone.
     dropped_before: u64,
+    quota: Quota,
 }
 
 impl Router {
@@ -73,6 +78,7 @@ impl Router {
             questions: Questions::default(),
             tasks: Tasks::new(config.seed ^ 1),
             dropped_before: 0,
+            quota: Quota::new(config.message_rate),
         }
     }
 
@@ -119,6 +125,7 @@ impl Router {
     pub(crate) fn gone(&mut self, pid: Pid, now: Instant, out: &mut Vec<Outgoing>) {
         let Some(member) = self.members.remove(pid) else { return };
         let was_agent = member.process.role == Role::Agent;
+        self.quota.gone(pid);
         self.dropped_before += member.counters.dropped;
         if !was_agent {
             self.dropped_before += member.held.len();
@@ -147,17 +154,30 @@ impl Router {
         match frame {
             ToMaster::Send { to, action } => {
                 member.counters.received += 1;
+                let receivers = self.members.receivers(to);
+                if !self.may_send(from, message_cost(data.len(), receivers), now, out) {
+                    if let Some(member) = self.members.get_mut(from) {
+                        member.counters.dropped += 1;
+                    }
+                    return Ok(());
+                }
                 let letter = Letter { sender, action, data };
                 self.messages.send(to, letter, &mut self.members, &self.config, out);
                 Ok(())
             }
             ToMaster::Ask { ask, to, action, timeout } => {
+                let receivers = if to == AskTarget::App { self.members.ready_workers().count() } else { 1 };
+                if !self.may_send(from, message_cost(data.len(), receivers), now, out) {
+                    out.push(answered(from, ask, None, Err(AskError::Overloaded), Bytes::new()));
+                    return Ok(());
+                }
                 let letter = Letter { sender, action, data };
                 let (members, config) = (&mut self.members, &self.config);
                 self.questions.ask(ask, to, &letter, timeout, members, config, now, out);
                 Ok(())
             }
             ToMaster::Answer { question, outcome } => {
+                self.quota.answered(message_cost(data.len(), 1), now);
                 self.questions.answer(from, question, outcome, data, &mut self.members, out)
             }
             ToMaster::Consumed { messages, bytes } if member.consumed(messages, bytes) => Ok(()),
@@ -184,6 +204,25 @@ impl Router {
         }
     }
 
+    /// Does it pass `message-rate`? Its sender may be told to pause.
+    fn may_send(&mut self, from: Pid, cost: u64, now: Instant, out: &mut Vec<Outgoing>) -> bool {
+        let Verdict { passes, hush } = self.quota.take(from, cost, now);
+        if let Some(pause) = hush {
+            out.push(Outgoing { to: from, frame: ToChild::Hush { pause }, data: Bytes::new() });
+        }
+        passes
+    }
+
+    /// Messages and questions past `message-rate`, and how many came in about the last second.
+    pub(crate) fn rate(&self, now: Instant) -> (u64, u64) {
+        (self.quota.refused(), self.quota.used(now))
+    }
+
+    /// The most bytes of messages that wait for one process.
+    pub(crate) fn queued(&self) -> usize {
+        self.members.iter().map(Member::queued).max().unwrap_or_default()
+    }
+
     /// The link to a child had no room for this frame.
     pub(crate) fn refused(&mut self, outgoing: Outgoing, out: &mut Vec<Outgoing>) {
         match outgoing.frame {
@@ -205,7 +244,8 @@ impl Router {
             | ToChild::Stop(_)
             | ToChild::Superseded
             | ToChild::Check(_)
-            | ToChild::Serve => {}
+            | ToChild::Serve
+            | ToChild::Hush { .. } => {}
         }
     }
 

@@ -299,7 +299,7 @@ fn allowed(profile: &Profile) -> Built {
         lists.extend([WRITERS, WRITERS_OLD]);
     }
     match profile.room {
-        // What a broker needs beyond it comes with the network.
+        // What a guest's process needs beyond it is below, what a broker needs comes with the network.
         Room::Guest | Room::Broker => {}
         Room::Compiler => lists.push(COMPILERS),
         Room::Storekeeper => lists.push(STOREKEEPERS),
@@ -319,6 +319,12 @@ fn allowed(profile: &Profile) -> Built {
     rules.insert(libc::SYS_prctl, prctl);
     // Its own, and downwards: the hard limits are set.
     rules.insert(libc::SYS_prlimit64, one_of(0, [0])?);
+    if profile.room == Room::Guest {
+        // `cpu-weight`: its own, and downwards.
+        let own = || SeccompRule::new(vec![is(0, number(libc::PRIO_PROCESS as libc::c_int))?, is(1, 0)?]);
+        rules.insert(libc::SYS_setpriority, vec![own()?]);
+        rules.insert(libc::SYS_getpriority, vec![own()?]);
+    }
     // abort() of this process, and no signal to another.
     let own = libc::c_ulong::from(std::process::id());
     rules.insert(libc::SYS_tgkill, one_of(0, [own])?);

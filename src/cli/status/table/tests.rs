@@ -54,6 +54,7 @@ pub(in super::super) fn app(name: &str) -> AppStatus {
         }],
         denied: vec![],
         denied_more: 0,
+        limits: vec![],
     }
 }
 

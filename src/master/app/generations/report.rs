@@ -1,11 +1,34 @@
 //! What an app's generations can say of themselves. Part of `generations`; it changes nothing.
 
 use super::{Generations, Running};
-use crate::master::status::{AppStatus, GenerationState, Traffic};
+use crate::{
+    ipc::counters::Snapshot,
+    master::{
+        app::limits::{self, Counted},
+        status::{AppStatus, GenerationState, Traffic},
+    },
+};
 
 impl Generations {
     pub(in super::super) fn report_drops(&mut self) {
         self.all_mut().for_each(Running::report_drops);
+    }
+
+    /// For the limits: `counts` and `dropped` are the whole app's.
+    fn counted(&self, counts: Snapshot, dropped: u64) -> Counted {
+        let mut seen = Counted {
+            counts,
+            dropped,
+            reasons: self.gone_reasons,
+            refused: self.gone_refused,
+            disk: self.watch.disk(),
+            memory: self.watch.memory(),
+            ..Counted::default()
+        };
+        for one in self.all() {
+            one.count_limits(&mut seen);
+        }
+        seen
     }
 
     /// How it is.
@@ -39,6 +62,7 @@ impl Generations {
             generations,
             denied,
             denied_more,
+            limits: limits::table(app, &self.counted(counts, dropped)),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What one generation can say of itself: for `status`, and for the log. It changes nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use super::Running;
 use crate::{
     cluster::{Pid, Process, Role, State},
     ipc::counters::Snapshot,
     master::{
+        app::limits::Counted,
         children::Child,
         router::Counters,
         state::{Slot, canary::Counts},
@@ -49,6 +50,26 @@ impl Running {
     /// Dropped messages and late answers.
     pub(in super::super) fn losses(&self) -> (u64, u64) {
         (self.router.dropped(), self.router.late_answers())
+    }
+
+    /// Messages past `message-rate`, and how many come now.
+    pub(in super::super) fn rate(&self) -> (u64, u64) {
+        self.router.rate(Instant::now())
+    }
+
+    /// Adds what it knows.
+    pub(in super::super) fn count_limits(&self, seen: &mut Counted) {
+        let (refused, rate) = self.rate();
+        seen.refused += refused;
+        seen.rate += rate;
+        seen.queued = seen.queued.max(self.router.queued() as u64);
+        seen.reasons.add(&self.reasons);
+        for child in self.children.values() {
+            let counts = child.counts();
+            seen.connections = seen.connections.max(counts.connections);
+            seen.in_flight = seen.in_flight.max(counts.in_flight);
+            seen.workers += u64::from(child.role() == Role::Worker);
+        }
     }
 
     /// What its children counted, also those that are gone.

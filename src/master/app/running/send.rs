@@ -64,7 +64,8 @@ impl Running {
             | ToChild::Stop(_)
             | ToChild::Superseded
             | ToChild::Check(_)
-            | ToChild::Serve => return self.control(*to, frame),
+            | ToChild::Serve
+            | ToChild::Hush { .. } => return self.control(*to, frame),
         };
         if sent.is_err() {
             self.router.refused(outgoing, &mut self.out);

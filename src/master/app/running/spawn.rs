@@ -1,4 +1,5 @@
-//! Starting a process of a generation: what it is given. Part of `running`; what becomes of it is heard there.
+//! Starting one process of a generation: what it is told, and what it inherits. Part of `running`; what
+//! becomes of it is heard there.
 
 use std::sync::Arc;
 
@@ -21,8 +22,16 @@ impl Running {
         let address = if role == Role::Worker { self.front.address() } else { None };
         let app = &self.release.app;
         let broker = self.broker.as_ref().filter(|_| app.is_granted_hosts(role));
-        let authorities = if broker.is_some() { authorities() } else { vec![] };
-        let boot = Boot { app: app.clone(), process, processes, address, replacement, authorities };
+        let boot = Boot {
+            app: app.clone(),
+            process,
+            processes,
+            address,
+            replacement,
+            authorities: if broker.is_some() { authorities() } else { vec![] },
+            secrets: self.release.secrets.of(role).clone(),
+            disk_full: self.disk_full,
+        };
         let code = match role {
             Role::Agent => &self.release.agent,
             Role::Worker => &self.release.worker,

@@ -3,6 +3,7 @@
 mod agents;
 mod messages;
 mod questions;
+mod rates;
 mod tasks;
 
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 
 use super::{questions::MAX_OPEN_QUESTIONS, tasks::MAX_OPEN_RUNS, *};
 use crate::{
-    cluster::{Action, AskTarget, Target},
+    cluster::{Action, Target},
     ipc::message::{AskId, QuestionId, RunId},
     manifest::RunOn,
 };
@@ -33,6 +34,7 @@ impl Rig {
             message_size: 1000,
             request_timeout: Duration::from_secs(30),
             seed: 7,
+            message_rate: 1_000_000,
         };
         Self { router: Router::new(config), now: Instant::now(), out: vec![] }
     }
@@ -156,6 +158,7 @@ fn show(out: &Outgoing) -> String {
         | ToChild::Stop(_)
         | ToChild::Superseded
         | ToChild::Check(_)
+        | ToChild::Hush { .. }
         | ToChild::Serve => format!("{to}: {:?}", out.frame),
     }
 }

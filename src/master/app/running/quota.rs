@@ -1,0 +1,68 @@
+//! One generation's part in the limits of its whole app (`app::quota`): which processes it has, and what
+//! becomes of them when the app takes too much.
+
+use std::path::PathBuf;
+
+use super::Running;
+use crate::{
+    cluster::{Pid, Role},
+    master::{children::Child, state::Event},
+};
+
+impl Running {
+    /// Its processes, with the system's pids.
+    pub(in super::super) fn os_pids(&self) -> impl Iterator<Item = (Pid, u32)> {
+        self.children.iter().map(|(pid, child)| (*pid, child.os_pid())).filter(|(_, os_pid)| *os_pid > 0)
+    }
+
+    /// The folders that its guests may write to.
+    pub(in super::super) fn writable_folders(&self) -> Vec<PathBuf> {
+        self.release.app.writable_folders().into_iter().map(PathBuf::from).collect()
+    }
+
+    /// Kills and replaces one.
+    pub(in super::super) fn fail(&mut self, pid: Pid, reason: &str) {
+        if self.has(pid) {
+            self.step(Event::Failed { pid, reason: reason.to_owned() });
+        }
+    }
+
+    /// Folders are read-only from now on, or writable again, for processes that start.
+    pub(in super::super) fn set_disk_full(&mut self, full: bool) {
+        self.disk_full = full;
+    }
+
+    /// Replaces those that were started when it was otherwise, ready first.
+    pub(in super::super) fn replace_outdated(&mut self, reason: &str) {
+        let full = self.disk_full;
+        for pid in self.with_folders(|child| child.disk_full() != full) {
+            if self.cluster.takes_recycle(pid) {
+                tracing::warn!(app = self.release.app.name, %pid, reason, "is to be replaced");
+                self.step(Event::Recycle { pid, reason: reason.to_owned() });
+            }
+        }
+    }
+
+    /// Kills and replaces those that can still write.
+    pub(in super::super) fn kill_writers(&mut self, reason: &str) {
+        for pid in self.with_folders(|child| !child.disk_full() && !child.is_killed()) {
+            self.fail(pid, reason);
+        }
+    }
+
+    fn with_folders(&self, which: impl Fn(&Child) -> bool) -> Vec<Pid> {
+        let writes = |role: Role| {
+            let mut of = self.release.app.components().filter(|(of, _)| *of == role);
+            of.any(|(_, component)| component.capabilities.folders.iter().any(|folder| folder.writable))
+        };
+        let [agent, worker] = [Role::Agent, Role::Worker].map(writes);
+        let wanted = |(_, child): &(&Pid, &Child)| {
+            which(child)
+                && match child.role() {
+                    Role::Agent => agent,
+                    Role::Worker => worker,
+                }
+        };
+        self.children.iter().filter(wanted).map(|(pid, _)| *pid).collect()
+    }
+}
