@@ -106,14 +106,13 @@ pub(super) fn compiler(request: &CompileRequest) -> Profile {
     profile(Room::Compiler, vec![cache, readable(component, At::Given)], Network::None)
 }
 
-/// Of a storekeeper: the home, of which it changes what it must. The path is one without links.
+/// Of a storekeeper: what of the home it reads and changes, and no secrets. The path is one without links.
 pub(super) fn storekeeper(home: &Path) -> Profile {
-    let inside = |name: &str| home.join(name);
-    // Links of the user's lead elsewhere, maybe.
-    let files = ["settings.toml", "policy.toml"].map(|name| readable(inside(name), At::Real));
-    let folders = ["store", "cache", "apps"].map(|name| writable(inside(name)));
-    let home = readable(home.to_owned(), At::Real);
-    profile(Room::Storekeeper, [home].into_iter().chain(folders).chain(files).collect(), Network::None)
+    // What is a link leads elsewhere, maybe: it has the link's place.
+    let at = |writable| move |name| Folder { source: home.join(name), at: At::Given, writable };
+    let read = ["version", "settings.toml", "policy.toml", "logs"].map(at(false));
+    let written = ["store", "cache", "apps"].map(at(true));
+    profile(Room::Storekeeper, read.into_iter().chain(written).collect(), Network::None)
 }
 
 fn readable(source: PathBuf, at: At) -> Folder {

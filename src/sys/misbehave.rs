@@ -1,7 +1,7 @@
 //! A child that does what no child of ours does, in builds for tests only: sends raw bytes, and fds, on its
 //! control socket, when a file says so.
 //!
-//! `child` begins it, before there is a sandbox; the tests write the file. Its line: the child's OS pid, how
+//! `sandbox` has it kept while files can be opened, and `child` begins it; the tests write the file. Its line: the child's OS pid, how
 //! many fds go with each write, how many writes, and the bytes in hex.
 
 /// The variable that names the file.
@@ -16,6 +16,7 @@ mod tests_only {
             fd::{AsFd, AsRawFd as _, OwnedFd},
             unix::fs::FileExt as _,
         },
+        sync::OnceLock,
         thread,
         time::Duration,
     };
@@ -25,15 +26,27 @@ mod tests_only {
     /// How often the file is looked at.
     const LOOK: Duration = Duration::from_millis(20);
 
+    /// The file, and this process as the host knows it.
+    static KEPT: OnceLock<Option<(File, u32)>> = OnceLock::new();
+
+    /// To be called in a child, as long as it can open files.
+    pub fn keep() {
+        KEPT.get_or_init(|| {
+            let file = File::open(std::env::var_os(super::VARIABLE)?).ok()?;
+            // In a pid namespace of its own it has another number.
+            let own = std::fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()?;
+            Some((file, own))
+        });
+    }
+
     /// Waits on a thread of its own for what the file says to this process, and does it once.
     pub fn watch(control: OwnedFd) {
-        let Some(file) = std::env::var_os(super::VARIABLE).and_then(|file| File::open(file).ok()) else {
-            return;
-        };
+        keep();
+        let Some(Some((file, own))) = KEPT.get() else { return };
         thread::spawn(move || {
             loop {
                 thread::sleep(LOOK);
-                if let Some((fds, times, bytes)) = wanted(&file) {
+                if let Some((fds, times, bytes)) = wanted(file, *own) {
                     for _ in 0..times {
                         // The master may have had enough.
                         if send(&control, &bytes, fds).is_err() {
@@ -46,7 +59,7 @@ mod tests_only {
         });
     }
 
-    fn wanted(file: &File) -> Option<(usize, usize, Vec<u8>)> {
+    fn wanted(file: &File, own: u32) -> Option<(usize, usize, Vec<u8>)> {
         let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
         file.read_exact_at(&mut buf, 0).ok()?;
         let text = std::str::from_utf8(&buf).ok()?;
@@ -58,7 +71,7 @@ mod tests_only {
         let hex = words.next()?;
         let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
         let bytes: Option<Vec<u8>> = bytes.collect();
-        (pid == std::process::id()).then_some((fds, times, bytes?))
+        (pid == own).then_some((fds, times, bytes?))
     }
 
     /// Writes all of these bytes, and with the first of them so many copies of the socket itself.
@@ -87,8 +100,12 @@ mod tests_only {
 }
 
 #[cfg(debug_assertions)]
-pub use tests_only::{send, watch};
+pub use tests_only::{keep, send, watch};
 
-/// Nothing happens, in a build in which nothing is to.
+/// Nothing, in a build in which nothing is to happen.
+#[cfg(not(debug_assertions))]
+pub fn keep() {}
+
+/// Nothing, in such a build.
 #[cfg(not(debug_assertions))]
 pub fn watch(_control: std::os::fd::OwnedFd) {}

@@ -39,7 +39,7 @@ pub use self::{
     profile::{At, Folder, Isolation, Network, Profile, Room},
     report::{MAX_PARTS, Missing, Part, Report},
 };
-use super::{inherit, limits::machine_memory, memfd, point, usage};
+use super::{inherit, limits::machine_memory, memfd, misbehave, point, usage};
 
 /// The most bytes of a profile.
 const MAX_PROFILE: u64 = 1 << 20;
@@ -108,6 +108,7 @@ fn apply(profile: &Profile) -> Entered {
     usage::keep_open();
     let _ = machine_memory();
     point::keep();
+    misbehave::keep();
     namespaces::note(profile, &mut report);
     if profile.namespaces.pid() {
         signals::end_by_code();
