@@ -102,7 +102,8 @@ async fn a_body_that_comes_slowly_is_a_408() {
 
 #[tokio::test]
 async fn a_body_that_comes_when_the_request_is_late_is_the_clients_fault() {
-    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nrequest-timeout = \"500ms\"");
+    let app =
+        App::probe(Guest::ProbeP3, 1).more("[limits]\nrequest-timeout = \"500ms\"\nbody-timeout = \"3s\"");
     let cluster = Cluster::start(&[app]).await;
     let text = "POST /sink HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nabc";
     is_status(&raw(cluster.addr(), text).await.0, 408);

@@ -76,8 +76,8 @@ async fn nothing_is_smuggled() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{what}: {answer}");
     }
     // One that is right has its body, and what follows is the next request.
-    let text =
-        format!("POST /sink HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunked}{hidden}");
+    let last = hidden.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+    let text = format!("POST /sink HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunked}{last}");
     let (answer, _) = raw(addr, text).await;
     assert!(answer.contains(&format!("{{\"bytes\":{}}}", hidden.len())), "{answer}");
     assert!(answer.contains("HTTP/1.1 404 "), "{answer}");

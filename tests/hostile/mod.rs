@@ -9,7 +9,7 @@
 //! | slow and large heads and bodies, chunked past the limit | `e2e::overload`, `e2e::flat` |
 //! | archives, registries | `e2e::bundle_hostile`, `e2e::oci_hostile` |
 //! | a child that breaks the protocol | [`protocol`] |
-//! | floods of messages, apps in turn | [`fair`] |
+//! | apps in turn | `master::turns`: here the kernel's sharing of two CPUs decides, whatever the master does |
 //! | messages: sizes, actions, senders, other tenants, slow receivers | [`messages`] |
 //! | what is printed | [`output`] |
 //! | files, environment, loopback | [`reach`] |
@@ -21,7 +21,6 @@
 mod admin;
 mod cache;
 mod drills;
-mod fair;
 mod http;
 mod isolation;
 mod messages;
