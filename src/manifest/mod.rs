@@ -15,6 +15,7 @@ mod destination;
 mod document;
 mod error;
 mod keys;
+mod limits;
 mod load;
 mod load_all;
 mod outbound;
@@ -27,8 +28,8 @@ mod secret;
 mod special;
 
 pub use app::{
-    Agent, App, Balance, Build, Capabilities, Component, Deploy, FILES_HEADROOM, Folder, Health,
-    InstanceMode, Limits, Live, MAX_HANDLES, MIN_FILES, PROCESS_HEADROOM, Recycle, Test, Worker,
+    Agent, App, Balance, Build, Capabilities, Component, Deploy, Folder, Health, InstanceMode, Live, Recycle,
+    Test, Worker,
 };
 pub use check::{
     APP_MEMORY, BODY_SIZE, BODY_TIMEOUT, COMPILE_TIME, CONCURRENCY, CONNECTIONS, CPU_LIMIT, CPU_WEIGHT, DISK,
@@ -41,6 +42,7 @@ pub use destination::Destination;
 pub use error::{ManifestError, ManifestErrors};
 #[cfg(test)]
 pub(crate) use keys::every_key;
+pub use limits::{FILES_HEADROOM, Limits, MAX_HANDLES, MIN_FILES, PROCESS_HEADROOM};
 pub use load::{FILE_NAME, load};
 pub use load_all::{MAX_APPS, clash, load_all};
 pub use outbound::{InvalidOutboundHost, OutboundHost};
