@@ -1,8 +1,5 @@
 # Hatchery's tasks. `just` lists them.
 
-# Most tests wait for something half of the time.
-export RUST_TEST_THREADS := env("RUST_TEST_THREADS", "3")
-
 [private]
 default:
     @just --list --unsorted

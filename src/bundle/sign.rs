@@ -125,8 +125,8 @@ impl SigningKey {
         let bad = |error: minisign::PError| bad_key("secret")(error.to_string());
         match read(text).and_then(minisign::SecretKeyBox::into_unencrypted_secret_key) {
             Ok(key) => Ok(Self(key)),
-            // The second line's third and fourth byte say how it is encrypted; `RWRT` is minisign's way.
-            Err(_) if text.lines().nth(1).is_some_and(|line| line.starts_with("RWRT")) => {
+            // `EdScB2`: a key that is encrypted, in minisign's way. A public one's number may begin with `Sc`.
+            Err(_) if text.lines().nth(1).is_some_and(|line| line.starts_with("RWRTY0Iy")) => {
                 let password = password().ok_or(SignError::NeedsPassword)?;
                 let key = read(text).and_then(|sealed| sealed.into_secret_key(Some(password)));
                 Ok(Self(key.map_err(bad)?))

@@ -127,5 +127,5 @@ async fn the_log_is_cut_while_children_write() {
     eventually("the last line", async || service.log().contains(&format!("line-{number}-"))).await;
     let text = service.log();
     assert!(!text.contains('\0'), "there is a hole");
-    assert!(text.lines().count() > 8 && size() < 1 << 20, "{text}");
+    assert!(text.lines().count() >= 8 && size() < 1 << 20, "{text}");
 }

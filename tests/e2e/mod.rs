@@ -8,7 +8,7 @@
 //! - `HATCHERY_E2E_RELOADS` to the number of reloads in a row (10),
 //! - `HATCHERY_E2E_DEPLOYS` to the number of deploys in a row (20),
 //! - `HATCHERY_E2E_QUIET` to anything where nothing else runs on the machine: then an app's latency beside
-//!   another's attacks is compared with what it is alone.
+//!   another's attacks is compared with what it is alone, and so are times of replacements with their bounds.
 
 mod admin;
 mod balance;

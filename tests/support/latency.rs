@@ -96,8 +96,8 @@ impl fmt::Display for Compared {
     }
 }
 
-/// Does nothing else run on this machine?
-fn is_quiet() -> bool {
+/// Does nothing else run on this machine? Only then a time says something of Hatchery.
+pub(crate) fn is_quiet() -> bool {
     std::env::var_os("HATCHERY_E2E_QUIET").is_some()
 }
 

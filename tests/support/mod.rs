@@ -32,7 +32,7 @@ pub(crate) use guest::Guest;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
 };
-pub(crate) use latency::Compared;
+pub(crate) use latency::{Compared, is_quiet};
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use lines::Lines;
 pub(crate) use load::Load;
