@@ -4,7 +4,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, DEADLINE, Guest, Load, Service, Version, eventually, generation, in_time};
+use crate::support::{App, DEADLINE, Guest, Load, Service, Version, bomb, eventually, generation, in_time};
 
 /// The load on the old version all the while.
 const CONNECTIONS: usize = 8;
@@ -54,23 +54,6 @@ impl Case {
 fn version(number: &str, wasm: Vec<u8>, addr: SocketAddr, keys: &str) -> App {
     let keys = format!("workers = 2\nlisten = \"{addr}\"\n{keys}");
     App::new("probe").version(number).worker_wasm(wasm, &keys)
-}
-
-/// Loops in loops, each with all of so many locals: what a compiler has to remember of them grows with the
-/// product, and is past its memory after a few seconds.
-fn bomb() -> Vec<u8> {
-    const LOCALS: usize = 3_000;
-    const LOOPS: usize = 20_000;
-    let uses: String = (1..=LOCALS)
-        .map(|local| format!("local.get {local} i32.const 1 i32.add local.set {local} "))
-        .collect();
-    let text = format!(
-        "(component (core module (func (param i32) (result i32) (local {}) {} {uses} {} local.get 0)))",
-        "i32 ".repeat(LOCALS),
-        "loop ".repeat(LOOPS),
-        "local.get 0 br_if 0 end ".repeat(LOOPS),
-    );
-    wat::parse_str(text).unwrap()
 }
 
 /// Another byte in a file, the archive's own checks left right.
@@ -159,7 +142,7 @@ fn cases(addr: SocketAddr, other: SocketAddr) -> Vec<Case> {
         ),
         Case::of(
             "a compile bomb",
-            with_wasm(bomb()),
+            with_wasm(bomb(3_000, 20_000)),
             &[never, "that takes more than 2.0 GiB of memory, the most that compiling may take"],
         ),
         Case::of(

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, Cluster, Guest, Probe, Service, eventually, get, put};
+use crate::support::{App, Cluster, Guest, Probe, Service, bomb, eventually, get, put};
 
 /// A limit's row in `status --json`.
 fn limit<'a>(status: &'a Value, app: &str, key: &str) -> &'a Value {
@@ -124,26 +124,11 @@ async fn a_process_has_its_files_and_its_share_of_the_cpu() {
     assert_eq!(nice(id) - nice(cluster.master().id), 3);
 }
 
-/// Loops in each other with many locals: small, and long to compile.
-fn bomb() -> Vec<u8> {
-    const LOCALS: usize = 1_000;
-    const LOOPS: usize = 500;
-    let uses: String = (1..=LOCALS)
-        .map(|local| format!("local.get {local} i32.const 1 i32.add local.set {local} "))
-        .collect();
-    let text = format!(
-        "(component (core module (func (param i32) (result i32) (local {}) {} {uses} {} local.get 0)))",
-        "i32 ".repeat(LOCALS),
-        "loop ".repeat(LOOPS),
-        "local.get 0 br_if 0 end ".repeat(LOOPS),
-    );
-    wat::parse_str(text).unwrap()
-}
-
 #[tokio::test]
 async fn compiling_takes_no_longer_than_the_app_may() {
     let service = Service::new();
-    let app = App::new("bomb").worker_wasm(bomb(), "workers = 1").more("[limits]\ncompile-time = \"2s\"");
+    let app =
+        App::new("bomb").worker_wasm(bomb(1_000, 500), "workers = 1").more("[limits]\ncompile-time = \"2s\"");
     let folder = service.write(&app);
     let begun = std::time::Instant::now();
     let error = service.fails(&["check", &folder]).await;

@@ -4,6 +4,7 @@
 //! Nothing here sleeps and hopes: every wait is a poll with a deadline.
 
 mod app;
+mod bomb;
 mod clients;
 mod cluster;
 mod command;
@@ -24,6 +25,7 @@ mod wait;
 mod wire;
 
 pub(crate) use app::App;
+pub(crate) use bomb::bomb;
 pub(crate) use clients::{Clients, Meanwhile};
 pub(crate) use cluster::Cluster;
 pub(crate) use command::{Done, clean, hatchery, hatchery_with};
