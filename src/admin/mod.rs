@@ -194,7 +194,7 @@ pub enum Event {
         elapsed_ms: u64,
         /// The longest that the master's loop was held up meanwhile, up to a canary where there is one.
         loop_delay_ms: u64,
-        /// Of these, by what it did itself: the rest it waited for a CPU.
+        /// Of these, by what it did itself: the rest it waited for a CPU, or was interrupted.
         loop_busy_ms: u64,
     },
     /// The last: what was there before goes on.

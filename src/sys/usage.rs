@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    sys::resource::{UsageWho, getrusage},
+    time::{ClockId, clock_gettime},
+    unistd::{SysconfVar, sysconf},
+};
 
 use super::limits::page;
 
@@ -96,14 +100,30 @@ fn status(key: &str) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc/self/status has no {key}")))
 }
 
-/// How long this thread has waited for a CPU though it had something to do; nothing where the kernel does
-/// not say.
+/// What a thread has spent its time with, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// On a CPU, without the interrupts that were handled meanwhile.
+    pub cpu: Duration,
+    /// Waiting for a CPU though it had something to do; nothing where the kernel does not say.
+    pub waited: Duration,
+    /// How often it has slept: for events, a lock, a disk.
+    pub sleeps: u64,
+}
+
+/// Of this thread.
 #[must_use]
-pub fn waited_for_cpu() -> Duration {
+pub fn thread() -> Thread {
+    let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
     // proc(5): time on a CPU, time on a run queue, both in nanoseconds.
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let waited = text.split_whitespace().nth(1).and_then(|number| number.parse().ok());
-    Duration::from_nanos(waited.unwrap_or_default())
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).map(|usage| usage.voluntary_context_switches());
+    Thread {
+        cpu,
+        waited: Duration::from_nanos(waited.unwrap_or_default()),
+        sleeps: usage.ok().and_then(|sleeps| u64::try_from(sleeps).ok()).unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +149,20 @@ mod tests {
         while of(this).unwrap().cpu < before + Duration::from_millis(50) {
             assert!(std::time::Instant::now() < patience, "no time was counted");
         }
+    }
+
+    #[test]
+    fn a_thread_works_and_sleeps() {
+        let before = thread();
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        while thread().cpu < before.cpu + Duration::from_millis(10) {
+            assert!(std::time::Instant::now() < patience, "no time was counted");
+        }
+        let worked = thread();
+        std::thread::sleep(Duration::from_millis(10));
+        let slept = thread();
+        assert!(slept.sleeps > worked.sleeps, "{worked:?} {slept:?}");
+        assert!(slept.cpu < worked.cpu + Duration::from_millis(10), "{worked:?} {slept:?}");
     }
 
     #[test]
