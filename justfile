@@ -56,6 +56,11 @@ bench *args: release (guests "hello-p3" "hello-p2")
     @cargo build --locked --release --example native
     @tests/bench/run.py {{ args }}
 
+# What the sandbox costs a request, with and without it, interleaved
+[group('check')]
+bench-sandbox *args: (guests "hello-p3" "hello-p2")
+    @tests/bench/sandbox.py {{ args }}
+
 # The board in each language: component size, compile time, instances, requests, memory
 [group('check')]
 languages *args: release guests
