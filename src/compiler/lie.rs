@@ -49,11 +49,9 @@ mod tests_only {
     }
 
     pub(in super::super) fn after_the_reply() {
-        if !is("late") {
-            return;
-        }
+        let Some(file) = KEPT.get().filter(|_| is("late")) else { return };
         loop {
-            let _ = KEPT.get().map(|file| file.write_at(b"late", 1000));
+            let _ = file.write_at(b"late", 1000);
             thread::sleep(Duration::from_millis(1));
         }
     }
