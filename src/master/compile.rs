@@ -24,7 +24,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{sync::OnceCell, task::spawn_blocking, try_join};
 
-use super::compiler;
+use super::{compiler, native::Native};
 use crate::{
     cache::{self, CODE, Cache, Entry, Id},
     cluster::Role,
@@ -103,8 +103,9 @@ pub async fn compile(order: Order) -> anyhow::Result<Compiled> {
     let file = order.component.clone();
     let (component, wasm) = blocking(move || load(&file)).await.with_context(cannot)?;
     let id = Id { component, ..id };
-    let memory = memfd::create(CODE).with_context(cannot)?;
-    let theirs = memory.try_clone().with_context(cannot)?.into();
+    // Also where nothing comes of it, what was written is not to be freed on this thread.
+    let memory = Native::new(memfd::create(CODE).with_context(cannot)?.into());
+    let theirs = memory.try_clone().with_context(cannot)?;
     let task = compiler::Task {
         title: format!("{} {}", order.app, order.role),
         what: &what,
@@ -114,7 +115,7 @@ pub async fn compile(order: Order) -> anyhow::Result<Compiled> {
     let (report, said) = task.compile(wasm, theirs).await?;
     let kept = report.clone();
     let code = blocking(move || {
-        let code = take(memory, said)?;
+        let code = take(memory.into_fd()?.into(), said)?;
         if let Err(error) = cache.put(&id, &code, said, &kept) {
             tracing::warn!("cannot write to the compile cache: {error:#}");
         }

@@ -129,11 +129,17 @@ mod tests {
     use std::{
         ffi::c_void,
         num::NonZeroUsize,
-        os::unix::fs::{FileExt, MetadataExt as _},
+        os::{
+            fd::AsRawFd as _,
+            unix::fs::{FileExt, MetadataExt as _},
+        },
         ptr::NonNull,
     };
 
-    use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+    use nix::{
+        libc,
+        sys::mman::{MapFlags, ProtFlags, mmap, munmap},
+    };
 
     use super::*;
 
@@ -184,9 +190,6 @@ mod tests {
 
     const PAGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-    // SAFETY: an address, used by one thread at a time.
-    unsafe impl Send for Mapped {}
-
     impl Mapped {
         fn of(file: &File) -> Self {
             let writable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -214,18 +217,27 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_busy_for_a_moment_is_sealed() {
+    fn one_that_was_mapped_for_a_moment_is_sealed() {
         let file = pages();
-        let (number, mapped) = (file.metadata().unwrap().ino(), Mapped::of(&file));
+        let mut mapped = Some(Mapped::of(&file));
         assert_eq!(add_seals(&file), Err(Errno::EBUSY));
-        let moment = thread::spawn(move || {
-            thread::sleep(FIRST_PAUSE * 2);
-            drop(mapped);
-        });
-        let file = File::from(seal("test", file).unwrap());
-        moment.join().unwrap();
+        with_patience(|| add_seals(&file), |_| drop(mapped.take())).unwrap();
         assert!(is_sealed(&file).unwrap());
-        assert_eq!(file.metadata().unwrap().ino(), number);
+    }
+
+    /// As what moves pages about holds them: by a pipe, until that is read.
+    #[test]
+    fn one_whose_pages_were_held_for_a_moment_is_sealed() {
+        let file = pages();
+        let (held, pipe) = io::pipe().unwrap();
+        let (mut offset, none) = (0, std::ptr::null_mut());
+        let (from, to) = (file.as_raw_fd(), pipe.as_raw_fd());
+        // SAFETY: both fds are open, the offset is written, and there is no other one.
+        assert_eq!(unsafe { libc::splice(from, &raw mut offset, to, none, 4096, 0) }, 4096);
+        let mut held = Some((held, pipe));
+        assert_eq!(add_seals(&file), Err(Errno::EBUSY));
+        with_patience(|| add_seals(&file), |_| drop(held.take())).unwrap();
+        assert!(is_sealed(&file).unwrap());
     }
 
     #[test]
