@@ -18,8 +18,8 @@
 //! ```
 //!
 //! All are this one binary. The **master** spawns, watches, routes messages, owns the listeners and
-//! never looks into wasm. A **compiler** turns a component into native code, which comes back as a
-//! sealed memfd; agents and workers map it, so that N of them share its pages. A **storekeeper** does one
+//! never looks into wasm. A **compiler** turns a component into native code, which it writes into a memfd that
+//! the master seals and keeps; agents and workers map it, so that N of them share its pages. A **storekeeper** does one
 //! thing with the bundles below the home, such as to unpack one, so that the master reads no archive. A
 //! **worker** keeps one resident instance (or makes one per request) and serves the connections that the
 //! master hands over; an **agent** keeps its component's instance and the app's timers. A **broker** connects
@@ -56,7 +56,7 @@
 //!
 //! ```text
 //! cli -> admin::Client ==> master::admin -> master::deploy -> storekeeper -> store
-//!                                                |-> compiler
+//!                                                |-> cache, else compiler
 //!                                                |-> master::apps: a new generation, and it serves
 //!                                                |-> home: it is on file
 //! cli <- admin::Event  <==-----------------------/
@@ -83,6 +83,7 @@
 //! | [`child`] | what agents and workers have in common | |
 //! | [`agent`] | schedules | |
 //! | [`worker`] | connections and requests | |
+//! | [`cache`] | native code that was compiled before | x |
 //! | [`compiler`] | the compiler child | |
 //! | [`broker`] | the child that connects to other hosts | |
 //! | [`storekeeper`] | the child that looks at bundles | |
@@ -99,6 +100,7 @@ pub mod admin;
 pub mod agent;
 pub mod broker;
 pub mod bundle;
+pub mod cache;
 pub mod child;
 pub mod cli;
 pub mod cluster;

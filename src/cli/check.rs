@@ -14,9 +14,9 @@ use super::home::Home;
 use crate::{
     cluster::Role,
     home::{Beyond, Policy},
-    ipc::compile::{CompileRequest, Report},
     manifest::{self, App, Component, Overrides},
-    master,
+    master::{self, Compiled, Order},
+    sys::user,
 };
 
 /// Check manifests and their components without starting them
@@ -90,15 +90,16 @@ impl Check {
             let beyond_policy = policy.as_ref().map(|policy| policy.beyond(&app));
             let mut components = Vec::new();
             for (role, component) in app.components() {
-                let request = CompileRequest {
+                let order = Order {
                     component: component.file.clone(),
                     cache: cache.clone(),
+                    owner: user::effective(),
                     role,
                     app: app.name.clone(),
                     cpu_limit: app.limits.compile_time,
                 };
-                let compiled = master::compile(request).await?;
-                components.push(Found::new(&app, role, component, compiled.report)?);
+                let compiled = master::compile(order).await?;
+                components.push(Found::new(&app, role, component, compiled)?);
             }
             checked.push(Checked { app: app.name, version: app.version, components, beyond_policy });
         }
@@ -127,7 +128,8 @@ impl Checked {
 impl Found {
     /// # Errors
     /// It is a worker's and answers no requests.
-    fn new(app: &App, role: Role, component: &Component, report: Report) -> anyhow::Result<Self> {
+    fn new(app: &App, role: Role, component: &Component, compiled: Compiled) -> anyhow::Result<Self> {
+        let Compiled { report, cached, elapsed, .. } = compiled;
         let names = Names { imports: &report.imports, exports: &report.exports };
         let explained = explain(app, role, &component.capabilities, &names);
         if role == Role::Worker && !report.answers_http {
@@ -146,8 +148,8 @@ impl Found {
             answers_http: report.answers_http,
             imports: report.imports,
             exports: report.exports,
-            cached: report.cached,
-            milliseconds: report.elapsed.as_millis(),
+            cached,
+            milliseconds: elapsed.as_millis(),
             explained,
         })
     }

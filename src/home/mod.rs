@@ -9,7 +9,8 @@
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
 //!     secrets/APP/NAME         values that guests get as secrets, 0600 (`secrets`)
 //!     store/                   bundles (`store`)
-//!     cache/                   native code (`host::compile`)
+//!     cache/                   native code (`cache`)
+//!     cache.key                what tells that native code is ours
 //!     apps/NAME/app.json       what is deployed, and what was (`record`)
 //!     apps/NAME/crashes/       crash reports (`master::crash`)
 //!     apps/NAME/data/          folders that the app may write to

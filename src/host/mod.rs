@@ -43,7 +43,7 @@ mod wasi;
 
 pub use body::ResponseBody;
 pub use clock::Computing;
-pub use compile::{Native, compile};
+pub use compile::{Native, compile, settings};
 pub use dial::{Dial, Dialling};
 pub use engine::{Engine, Purpose, pool_reserve};
 pub use gate::Requests;

@@ -5,7 +5,7 @@
 //! sees no folder.
 
 use std::{
-    path::{Path, PathBuf, absolute},
+    path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use crate::{
     cluster::Role,
-    ipc::{compile::CompileRequest, link, message::Boot},
+    ipc::{link, message::Boot},
     manifest::Component,
     sys::{
         inherit::CONTROL_FD,
@@ -99,11 +99,9 @@ pub(super) fn broker() -> Profile {
     profile(Room::Broker, resolver.to_vec(), Network::Host)
 }
 
-/// Of a compiler: the component, and the cache.
-pub(super) fn compiler(request: &CompileRequest) -> Profile {
-    let component = absolute(&request.component).unwrap_or_else(|_| request.component.clone());
-    let cache = writable(request.cache.clone());
-    profile(Room::Compiler, vec![cache, readable(component, At::Given)], Network::None)
+/// Of a compiler: nothing. The component is handed to it, and so is what it writes to.
+pub(super) fn compiler() -> Profile {
+    profile(Room::Compiler, vec![], Network::None)
 }
 
 /// Of a storekeeper: what of the home it reads and changes, and no secrets. The path is one without links.
@@ -117,10 +115,6 @@ pub(super) fn storekeeper(home: &Path) -> Profile {
 
 fn readable(source: PathBuf, at: At) -> Folder {
     Folder { source, at, writable: false }
-}
-
-fn writable(source: PathBuf) -> Folder {
-    Folder { source, at: At::Real, writable: true }
 }
 
 fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {

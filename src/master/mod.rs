@@ -6,7 +6,7 @@
 //!   serve (service) --> admin (its socket) --> deploy: jobs, and what is restored; on file in `home`
 //!     |                                          |--> store: asks storekeepers (a child per request)
 //!     |                                          v
-//!     |----------------------------------> release -> compile (a child per component)
+//!     |----------------------------------> release -> compile -> cache, or compiler (a child per component)
 //!     v
 //!   apps -> app, one for each, with one of these per generation:
 //!                             state (what happens next)   pure
@@ -27,6 +27,7 @@ mod bind;
 mod broker;
 mod children;
 mod compile;
+mod compiler;
 mod crash;
 mod deploy;
 mod exit;
@@ -58,7 +59,7 @@ mod taken;
 mod turns;
 mod witness;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, Order, compile};
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};

@@ -14,6 +14,11 @@ impl Native {
         Self(Some(code))
     }
 
+    /// For who closes it elsewhere.
+    pub(super) fn into_fd(mut self) -> io::Result<OwnedFd> {
+        self.0.take().ok_or_else(|| io::Error::other("the code is closed"))
+    }
+
     /// For a child to inherit.
     pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
         self.0.as_ref().ok_or_else(|| io::Error::other("the code is closed"))?.try_clone()
@@ -22,7 +27,7 @@ impl Native {
 
 impl Drop for Native {
     fn drop(&mut self) {
-        let code = self.0.take();
+        let Some(code) = self.0.take() else { return };
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn_blocking(move || drop(code));
         }

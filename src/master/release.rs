@@ -15,14 +15,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use super::{
-    compile::{Compiled, compile},
+    compile::{Compiled, Order, compile},
     native::Native,
 };
 use crate::{
     cluster::Role,
     home::AppSecrets,
-    ipc::compile::{CompileRequest, Report},
     manifest::{App, Component, Worker},
+    sys::user,
 };
 
 /// A component's native code.
@@ -130,9 +130,14 @@ struct Wanted {
     compile_time: Duration,
 }
 
-/// What the apps want, by component.
+/// The user id that an app's native code is kept for. Owners share none, not even of one component.
+fn owner_of(_app: &str) -> u32 {
+    user::effective()
+}
+
+/// What the apps want, by owner and component.
 async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
-    let mut found: BTreeMap<File, Vec<Wanted>> = BTreeMap::new();
+    let mut found: BTreeMap<(u32, File), Vec<Wanted>> = BTreeMap::new();
     for app in apps {
         for (role, component) in app.components() {
             let wanted = Wanted {
@@ -141,7 +146,7 @@ async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
                 file: component.file.clone(),
                 compile_time: app.limits.compile_time,
             };
-            found.entry(File::of(&component.file).await).or_default().push(wanted);
+            found.entry((owner_of(&app.name), File::of(&component.file).await)).or_default().push(wanted);
         }
     }
     found.into_values().collect()
@@ -173,8 +178,15 @@ async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Code
     // Who allows less must not make it fail for the others.
     let cpu_limit = wanted.iter().map(|wanted| wanted.compile_time).max().unwrap_or_default();
     tracing::info!("compiling {app} {role} {}", file.display());
-    let request = CompileRequest { component: file.clone(), cache, role: *role, app: app.clone(), cpu_limit };
-    let Compiled { code, report } = compile(request).await?;
+    let order = Order {
+        component: file.clone(),
+        cache,
+        owner: owner_of(app),
+        role: *role,
+        app: app.clone(),
+        cpu_limit,
+    };
+    let Compiled { code, report, digest, cached, elapsed } = compile(order).await?;
     for Wanted { app, role, file, .. } in &wanted {
         if *role == Role::Worker && !report.answers_http {
             let (component, exports) = (file.display(), report.exports.join(", "));
@@ -184,7 +196,7 @@ async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Code
             );
         }
     }
-    let Report { wasi, cached, elapsed, digest, exports, .. } = report;
+    let (wasi, exports) = (report.wasi, report.exports);
     let code = Code { code: Arc::new(Native::new(code)), digest, cached, elapsed };
     for Wanted { app, role, .. } in &wanted {
         tracing::info!(app, %role, wasi, cached, ?elapsed, exports = exports.join(" "), "compiled");

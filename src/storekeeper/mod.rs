@@ -14,6 +14,7 @@ use anyhow::Context as _;
 
 use crate::{
     bundle::{Limits, Signer, Trust},
+    cache,
     digest::Digest,
     home::{Home, Policy, Settings},
     ipc::store::{
@@ -132,24 +133,11 @@ fn prune(home: &Home, store: &Store, keep: &[String]) -> anyhow::Result<Answer> 
     let bundles = store.list()?;
     let (stay, go): (Vec<_>, Vec<_>) = bundles.iter().partition(|bundle| keep.contains(&bundle.digest));
     let needed: BTreeSet<Digest> = stay.into_iter().flat_map(files).collect();
-    let unneeded: BTreeSet<String> = go
-        .into_iter()
-        .flat_map(files)
-        .filter(|digest| !needed.contains(digest))
-        .map(|digest| digest.hex())
-        .collect();
+    let unneeded: BTreeSet<Digest> =
+        go.into_iter().flat_map(files).filter(|digest| !needed.contains(digest)).collect();
     let pruned = store.prune(&keep)?;
-    let (mut compiled, mut bytes) = (0, pruned.bytes);
-    for entry in fs::read_dir(home.cache()).context("cannot read the compile cache")? {
-        let entry = entry.context("cannot read the compile cache")?;
-        let name = entry.file_name();
-        let digest = name.to_str().and_then(|name| name.split_once('-')).map(|(digest, _)| digest);
-        if digest.is_some_and(|digest| unneeded.contains(digest)) {
-            bytes += entry.metadata().map_or(0, |found| found.len());
-            fs::remove_file(entry.path())
-                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
-            compiled += 1;
-        }
-    }
+    let compiled = cache::prune(&home.cache(), |component| unneeded.contains(component))?;
+    let bytes = pruned.bytes + compiled.bytes;
+    let compiled = compiled.entries;
     Ok(Answer::Pruned(Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes }))
 }

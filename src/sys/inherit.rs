@@ -13,7 +13,8 @@ use command_fds::inherited::{init_inherited_fds, take_fd_ownership};
 /// The child's end of the control stream (`ipc::link`).
 pub const CONTROL_FD: RawFd = 3;
 
-/// The compiled component, a sealed memfd. Absent where a process has none.
+/// The compiled component, a sealed memfd. Absent where a process has none. In a compiler: the component
+/// as it is, a sealed memfd as well.
 pub const COMPONENT_FD: RawFd = 4;
 
 /// The child's end of the handoff socket (`ipc::handoff`). Absent in an agent, and with

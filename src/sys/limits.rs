@@ -50,6 +50,17 @@ pub fn cap_nofile(most: u64) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
 }
 
+/// Caps the size of the files that this process writes, in bytes, for good: past it a write is an error
+/// (`sandbox` ignores the signal). Where less is allowed, it is left at that.
+///
+/// # Errors
+/// The system's own.
+pub fn cap_file_size(most: u64) -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    let most = most.min(hard);
+    Ok(setrlimit(Resource::RLIMIT_FSIZE, most, most)?)
+}
+
 /// What [`cap_data`] has set, in bytes.
 ///
 /// # Errors

@@ -17,6 +17,7 @@ pub mod memfd;
 pub mod misbehave;
 pub mod name;
 pub mod native;
+pub mod open;
 pub mod parent;
 pub mod point;
 pub mod priority;

@@ -14,7 +14,7 @@
 //! | what is printed | [`output`] |
 //! | files, environment, loopback | [`reach`] |
 //! | HTTP | [`http`] |
-//! | native code that was tampered with | [`cache`], `host::compile` |
+//! | native code that was tampered with, compilers that lie | [`cache`], `cache` |
 //! | what an escaped guest tries | [`drills`], [`isolation`] |
 //! | the admin socket | [`admin`], `e2e::admin` |
 

@@ -17,9 +17,9 @@ use nix::{errno::Errno, libc};
 
 use super::{Profile, Room, seccomp};
 
-/// Asks for it: `FILTER PORT SOCKET FILE`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
+/// Asks for it: `FILTER PORT SOCKET FILE HOME`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
 /// sees what the other parts keep. A port that listens, the name of an abstract socket that does, a file
-/// of the host's.
+/// of the host's, and the master's home.
 pub const VARIABLE: &str = "HATCHERY_TEST_DRILL";
 
 /// More threads than a process may have.
@@ -36,6 +36,7 @@ struct Targets {
     socket: String,
     file: PathBuf,
     master: libc::c_int,
+    home: PathBuf,
 }
 
 type Attempt = (&'static str, fn(&Targets) -> io::Result<()>);
@@ -44,7 +45,7 @@ type Attempt = (&'static str, fn(&Targets) -> io::Result<()>);
 pub(super) fn run(profile: &Profile) {
     let Ok(asked) = std::env::var(VARIABLE) else { return };
     let words: Vec<&str> = asked.split_whitespace().collect();
-    let [filter, port, socket, file] = words[..] else { return };
+    let [filter, port, socket, file, home] = words[..] else { return };
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next().unwrap_or_default();
     let targets = Targets {
@@ -52,6 +53,7 @@ pub(super) fn run(profile: &Profile) {
         socket: socket.to_owned(),
         file: file.into(),
         master: arguments.next().and_then(|text| text.parse().ok()).unwrap_or_default(),
+        home: home.into(),
     };
     let room = match profile.room {
         Room::Guest => role,
@@ -302,4 +304,6 @@ const ATTEMPTS: &[Attempt] = &[
             [0, libc::SCHED_FIFO.into(), (&raw const parameter) as libc::c_long, 0],
         )
     }),
+    ("list the compile cache", |to| fs::read_dir(to.home.join("cache")).map(drop)),
+    ("open the compile cache's key", |to| open(to.home.join("cache.key"))),
 ];
