@@ -18,6 +18,7 @@ use super::rules::{Rules, Way, choose};
 use crate::{
     cluster::{DialError, Origin, Role},
     ipc::{broker::MAX_WITHIN, denials::Reporter},
+    sys::connect,
 };
 
 /// Names that are looked up at once. A resolver that does not answer holds a thread for each.
@@ -90,7 +91,7 @@ async fn connect(addresses: &[IpAddr], port: u16, end: Instant) -> Result<TcpStr
     let mut failure = DialError::NotFound;
     for (index, address) in addresses.iter().enumerate() {
         let tries = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let trying = TcpStream::connect(SocketAddr::new(*address, port));
+        let trying = connect::connect(SocketAddr::new(*address, port));
         failure = match timeout(left(end) / tries, trying).await {
             Ok(Ok(stream)) => {
                 // Requests are small, and written whole.
