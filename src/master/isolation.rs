@@ -16,10 +16,10 @@ use tokio::{io::AsyncReadExt as _, time::timeout};
 use crate::{
     cluster::Role,
     ipc::{compile::CompileRequest, link, message::Boot},
-    manifest::Component,
+    manifest::{Balance, Component, Worker},
     sys::{
         inherit::CONTROL_FD,
-        sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room},
+        sandbox::{At, Folder, Isolation, Listener, Namespaces, Network, Profile, Report, Room},
         spawn::{Spawn, spawn},
     },
 };
@@ -90,7 +90,10 @@ pub(super) fn guest(boot: &Boot) -> Profile {
         at: At::Number,
         writable: folder.writable && !boot.disk_full,
     });
-    profile(Room::Guest, granted.collect(), Network::None)
+    let accepts = |worker: &Worker| worker.balance == Balance::Shared;
+    let shared = boot.process.role == Role::Worker && app.worker.as_ref().is_some_and(accepts);
+    let listener = if shared { Listener::Shared } else { Listener::None };
+    Profile { listener, ..profile(Room::Guest, granted.collect(), Network::None) }
 }
 
 /// Of a broker: the network, and what a resolver reads.
@@ -125,5 +128,5 @@ fn writable(source: PathBuf) -> Folder {
 
 fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {
     let isolation = ISOLATION.get().copied().unwrap_or_default();
-    Profile { room, folders, network, isolation, namespaces: Namespaces::NONE }
+    Profile { room, folders, network, isolation, namespaces: Namespaces::NONE, listener: Listener::None }
 }

@@ -153,7 +153,7 @@ mod tests {
     use crate::sys::{
         inherit::{self, CONTROL_FD, HANDOFF_FD},
         parent::{EXIT_ORPHAN, die_with_parent},
-        sandbox::{Isolation, Network, Room},
+        sandbox::{Isolation, Listener, Network, Room},
     };
 
     /// Far more than any of these takes.
@@ -171,6 +171,7 @@ mod tests {
             network: Network::None,
             isolation: Isolation::BestEffort,
             namespaces: Namespaces::NONE,
+            listener: Listener::None,
         }
     }
 

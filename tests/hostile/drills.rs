@@ -177,3 +177,28 @@ async fn nothing_works_as_an_ordinary_user() {
 async fn the_other_parts_keep_by_themselves() {
     the_rest_keeps_without_seccomp(is_root().then_some(NOBODY)).await;
 }
+
+/// It is of the host's network, and the worker's to make a mess of; but not to reach anybody with.
+#[tokio::test]
+async fn a_shared_listener_connects_to_nobody() {
+    let service = Service::new();
+    let app = App::new("probe").worker(Guest::ProbeP2, "workers = 1\nbalance = \"shared\"");
+    let app = service.write(&app);
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let asked = format!("on {} none none", target.local_addr().unwrap().port());
+    let mut master = service.command(&["start", "--foreground", &app]);
+    let mut master = master
+        .env("HATCHERY_TEST_DRILL", asked)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pipe = master.stderr.take().unwrap().into_owned_fd().unwrap();
+    let stderr = Lines::of(std::fs::File::from(pipe));
+    let attempt = "drill worker | connect by a listener | ";
+    stderr.wait_for(attempt).await;
+    assert!(stderr.with(attempt)[0].ends_with("| denied, EPERM"), "{}", stderr.all());
+    master.kill().await.unwrap();
+}

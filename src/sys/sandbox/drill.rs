@@ -13,9 +13,14 @@ use std::{
     ptr,
 };
 
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::socket::{MsgFlags, SockaddrIn, sendto},
+};
 
 use super::{Profile, Room, seccomp};
+use crate::sys::inherit::LISTENER_FD;
 
 /// Asks for it: `FILTER PORT SOCKET FILE`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
 /// sees what the other parts keep. A port that listens, the name of an abstract socket that does, a file
@@ -172,6 +177,18 @@ const ATTEMPTS: &[Attempt] = &[
         if open.filter(|fd| !known(*fd)).count() > 0 { Ok(()) } else { Err(Errno::EBADF.into()) }
     }),
     ("connect to 127.0.0.1", |to| std::net::TcpStream::connect(("127.0.0.1", to.port)).map(drop)),
+    ("connect by a listener", |to| {
+        // It must not listen any more; what then connects it is no `connect`.
+        // SAFETY: takes numbers only.
+        unsafe { libc::shutdown(LISTENER_FD, libc::SHUT_RD) };
+        let address = SockaddrIn::new(127, 0, 0, 1, to.port);
+        let flags = MsgFlags::from_bits_retain(libc::MSG_FASTOPEN | libc::MSG_DONTWAIT);
+        match sendto(LISTENER_FD, b"x", &address, flags) {
+            // Under way.
+            Err(Errno::EINPROGRESS) => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }),
     ("listen on a port", |_| std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
     ("connect to an abstract socket", |to| {
         use std::os::linux::net::SocketAddrExt as _;

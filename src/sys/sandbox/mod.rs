@@ -36,7 +36,7 @@ use nix::libc;
 
 pub use self::{
     namespaces::Namespaces,
-    profile::{At, Folder, Isolation, Network, Profile, Room},
+    profile::{At, Folder, Isolation, Listener, Network, Profile, Room},
     report::{MAX_PARTS, Missing, Part, Report},
 };
 use super::{inherit, limits::machine_memory, memfd, misbehave, point, usage};

@@ -19,6 +19,17 @@ pub struct Profile {
     pub isolation: Isolation,
     /// Those that it was started in; `spawn` fills them in.
     pub namespaces: Namespaces,
+    /// Does it accept connections by itself?
+    pub listener: Listener,
+}
+
+/// Where a process's connections come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listener {
+    /// It is handed connections, or has none.
+    None,
+    /// It has the listener, as the master and its other workers have: `balance = "shared"`.
+    Shared,
 }
 
 /// What a process does.
@@ -102,7 +113,7 @@ pub(super) mod tests {
     pub(in super::super) fn profile(room: Room, network: Network) -> Profile {
         let folders = vec![Folder { source: "/tmp".into(), at: At::Number, writable: true }];
         let (isolation, namespaces) = (Isolation::BestEffort, Namespaces::NONE);
-        Profile { room, folders, network, isolation, namespaces }
+        Profile { room, folders, network, isolation, namespaces, listener: Listener::None }
     }
 
     #[test]
