@@ -42,7 +42,10 @@ pub(super) fn set(profile: &Profile) -> io::Result<Limits> {
     // Who passes it hears so, as an error; by default the process would end.
     // SAFETY: a signal that is ignored runs nothing.
     unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
-    let (files, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Of a user's fds that are under way the kernel counts all, and holds them against the limit of who
+    // sends the next. So a process that leaves its own unread stops itself and its like, and never the
+    // master, whose limit this one is.
+    let files = getrlimit(Resource::RLIMIT_NOFILE)?.1 / 2;
     both(Resource::RLIMIT_NOFILE, files)?;
     // Else it counts what the same user has elsewhere.
     let processes = profile.namespaces.user().then_some(PROCESSES);
