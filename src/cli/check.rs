@@ -17,6 +17,7 @@ use crate::{
     ipc::compile::{CompileRequest, Report},
     manifest::{self, App, Component, Overrides},
     master,
+    sys::sandbox::Isolation,
 };
 
 /// Check manifests and their components without starting them
@@ -77,6 +78,7 @@ impl Check {
         let apps = manifest::load_all(&self.paths, &overrides)?;
         let home = self.home.open()?;
         let cache = home.cache();
+        master::prepare(Isolation::BestEffort).await?;
         let policy = match &self.policy {
             None => None,
             Some(None) => Some(Policy::load(&home)?),

@@ -59,6 +59,7 @@ mod turns;
 mod witness;
 
 pub use compile::{Compiled, compile};
+pub(crate) use isolation::prepare;
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
