@@ -17,7 +17,7 @@ use crate::{
     cluster::{DialError, Origin},
     host::{Dial, Dialling},
     ipc::broker::{Answer, Ask, DialId, MAX_PACKET, MAX_WITHIN},
-    sys::fd_socket::FdSocket,
+    sys::{fd_socket::FdSocket, nonblocking},
 };
 
 /// How often one connection is asked for: a broker that dies of it must not die for ever.
@@ -150,7 +150,7 @@ async fn listen(inner: Arc<Inner>) {
 
 fn stream(fd: OwnedFd) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::from(fd);
-    stream.set_nonblocking(true)?;
+    nonblocking::set(&stream)?;
     TcpStream::from_std(stream)
 }
 

@@ -18,6 +18,7 @@ pub mod memfd;
 pub mod misbehave;
 pub mod name;
 pub mod native;
+pub mod nonblocking;
 pub mod parent;
 pub mod point;
 pub mod priority;

@@ -177,6 +177,15 @@ const ATTEMPTS: &[Attempt] = &[
         if open.filter(|fd| !known(*fd)).count() > 0 { Ok(()) } else { Err(Errno::EBADF.into()) }
     }),
     ("connect to 127.0.0.1", |to| std::net::TcpStream::connect(("127.0.0.1", to.port)).map(drop)),
+    ("make a listener blocking", |_| {
+        // SAFETY: takes numbers only; EBADF where there is none.
+        done(unsafe { libc::fcntl(LISTENER_FD, libc::F_SETFL, 0) }.into())
+    }),
+    ("make a listener blocking by ioctl", |_| {
+        let mut no: libc::c_int = 0;
+        // SAFETY: the number is read.
+        done(unsafe { libc::ioctl(LISTENER_FD, libc::FIONBIO, &raw mut no) }.into())
+    }),
     ("connect by a listener", |to| {
         // It must not listen any more; what then connects it is no `connect`.
         // SAFETY: takes numbers only.

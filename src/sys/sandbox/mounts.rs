@@ -129,7 +129,7 @@ fn itself(path: &Path) -> io::Result<OwnedFd> {
     match openat2(AT_FDCWD, path, how) {
         Err(Errno::ELOOP) => {
             let what = "a link has taken the place of a folder; deploy or start the app again";
-            Err(io::Error::new(io::ErrorKind::FilesystemLoop, what))
+            Err(io::Error::other(what))
         }
         other => Ok(other?),
     }

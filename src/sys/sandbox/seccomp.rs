@@ -85,8 +85,7 @@ fn allowed(profile: &Profile) -> Built {
     // The filter before this one says what it gets.
     rules.insert(libc::SYS_clone3, vec![]);
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![all_of(0, number(libc::CLONE_THREAD))?])?]);
-    rules.insert(libc::SYS_fcntl, one_of(1, FCNTL.map(number))?);
-    rules.insert(libc::SYS_ioctl, one_of(1, IOCTL)?);
+    listener(profile, &mut rules)?;
     let mut prctl = one_of(0, PRCTL.map(number))?;
     let kill = [is(0, number(libc::PR_SET_PDEATHSIG))?, is(1, number(libc::SIGKILL))?];
     prctl.push(SeccompRule::new(kill.to_vec())?);
@@ -104,17 +103,33 @@ fn allowed(profile: &Profile) -> Built {
     rules.insert(libc::SYS_tgkill, one_of(0, [own])?);
     // The runtime has one for signals.
     rules.insert(libc::SYS_socketpair, one_of(0, [number(libc::AF_UNIX)])?);
-    if profile.listener == Listener::Shared {
-        // It is of the host's network: made a socket again, it could be connected to anywhere, and no other
-        // call connects one.
-        let fast_open = number(libc::MSG_FASTOPEN);
-        rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![lacks(3, fast_open)?])?]);
-        rules.insert(libc::SYS_sendmsg, vec![SeccompRule::new(vec![lacks(2, fast_open)?])?]);
-    }
     if profile.network == Network::Host {
         rules.insert(libc::SYS_socket, one_of(0, [libc::AF_INET, libc::AF_INET6].map(number))?);
     }
     Ok(rules)
+}
+
+/// What may be done to a socket, and what may not where the process has a listener that others have too.
+fn listener(profile: &Profile, rules: &mut Rules) -> Result<(), BackendError> {
+    let (mut fcntl, mut ioctl) = (one_of(1, FCNTL.map(number))?, one_of(1, IOCTL)?);
+    let mut set_flags = vec![is(1, number(libc::F_SETFL))?];
+    match profile.listener {
+        Listener::None => ioctl.extend(one_of(1, [libc::FIONBIO])?),
+        Listener::Shared => {
+            // It is of the host's network: made a socket again, it could be connected to anywhere, and no
+            // other call connects one.
+            let fast_open = number(libc::MSG_FASTOPEN);
+            rules.insert(libc::SYS_sendto, vec![SeccompRule::new(vec![lacks(3, fast_open)?])?]);
+            rules.insert(libc::SYS_sendmsg, vec![SeccompRule::new(vec![lacks(2, fast_open)?])?]);
+            // The flag is the listener's, not the fd's: another generation's may be the master's to accept
+            // on, which then would wait.
+            set_flags.push(all_of(2, number(libc::O_NONBLOCK))?);
+        }
+    }
+    fcntl.push(SeccompRule::new(set_flags)?);
+    rules.insert(libc::SYS_fcntl, fcntl);
+    rules.insert(libc::SYS_ioctl, ioctl);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -215,19 +215,19 @@ pub(super) const NAMESPACES: [libc::c_int; 7] = [
 ];
 
 /// What may be asked of an fd. Not: signals for it, leases, notes.
-pub(super) const FCNTL: [libc::c_int; 8] = [
+/// `F_SETFL` comes by itself.
+pub(super) const FCNTL: [libc::c_int; 7] = [
     libc::F_DUPFD,
     libc::F_DUPFD_CLOEXEC,
     libc::F_GETFD,
     libc::F_SETFD,
     libc::F_GETFL,
-    libc::F_SETFL,
     libc::F_GET_SEALS,
     libc::F_ADD_SEALS,
 ];
 
-/// Non-blocking, how much waits, close-on-exec, is it a terminal?
-pub(super) const IOCTL: [libc::c_ulong; 4] = [libc::FIONBIO, libc::FIONREAD, libc::FIOCLEX, libc::TCGETS];
+/// How much waits, close-on-exec, is it a terminal? `FIONBIO` comes by itself.
+pub(super) const IOCTL: [libc::c_ulong; 3] = [libc::FIONREAD, libc::FIOCLEX, libc::TCGETS];
 
 /// Names of threads and of memory, and what can only be asked.
 pub(super) const PRCTL: [libc::c_int; 5] = [
