@@ -15,8 +15,12 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, OpenHow, openat2},
     libc,
-    sys::socket::{MsgFlags, SockaddrIn, sendto},
+    sys::{
+        socket::{MsgFlags, SockaddrIn, sendto},
+        stat::Mode,
+    },
 };
 
 use super::{Profile, Room, seccomp};
@@ -32,6 +36,9 @@ const THREADS: usize = 4096;
 
 /// More than a file may have.
 const BEYOND: i64 = 17 << 30;
+
+/// The mode of a file that runs as its owner.
+const SETUID: u32 = 0o4755;
 
 /// Fds that are looked for.
 const FDS: i32 = 4096;
@@ -169,6 +176,27 @@ const ATTEMPTS: &[Attempt] = &[
         let written = fs::File::create(&path).and_then(|file| write_far(&file));
         let _ = fs::remove_file(&path);
         written
+    }),
+    ("make a setuid file", |_| {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = writable()?.join("drill-setuid");
+        fs::File::options().write(true).create(true).mode(SETUID).open(path).map(drop)
+    }),
+    ("make a setuid file by openat2", |_| {
+        let folder = fs::File::open(writable()?)?;
+        let how = OpenHow::new().flags(OFlag::O_CREAT | OFlag::O_WRONLY).mode(Mode::from_bits_retain(SETUID));
+        Ok(openat2(&folder, "drill-setuid-2", how).map(drop)?)
+    }),
+    ("make a file setuid", |_| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = fs::File::create(writable()?.join("drill-setuid-3"))?;
+        file.set_permissions(fs::Permissions::from_mode(SETUID))
+    }),
+    ("make a file setuid by its name", |_| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = writable()?.join("drill-setuid-4");
+        fs::File::create(&path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(SETUID))
     }),
     ("look for fds that were not handed over", |_| {
         let known = |fd: i32| (0..=15).contains(&fd);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   worst:   the process is killed     what only an attack asks for
-//!   threads: ENOSYS to clone3          the C library then uses clone, whose flags can be looked at
+//!   opaque:  ENOSYS to clone3          the C library then uses clone, whose flags can be looked at; for
+//!                   and openat2        modes of files openat
 //!   list:    EPERM to all not on it    which also hits what a newer library tries before it goes on
 //! ```
 //!
@@ -22,8 +23,8 @@ use seccompiler::{
 use self::{
     arguments::{all_of, is, lacks, number, one_of},
     calls::{
-        CLIENTS, COMPILERS, EVERYONE, EVERYONE_OLD, FCNTL, IOCTL, NAMESPACES, PRCTL, STOREKEEPERS, WORST,
-        WRITERS, WRITERS_OLD,
+        CLIENTS, COMPILERS, EVERYONE, EVERYONE_OLD, FCNTL, IOCTL, MODES, MODES_OLD, NAMESPACES, PRCTL,
+        STOREKEEPERS, WORST, WRITERS, WRITERS_OLD,
     },
 };
 use super::{Listener, Network, Profile, Room};
@@ -39,12 +40,16 @@ const ARCH: TargetArch = TargetArch::aarch64;
 /// From here on, for all threads to come.
 pub(super) fn install(profile: &Profile) -> io::Result<()> {
     let list = allowed(profile).map_err(io::Error::other)?;
-    let (worst, threads) = (worst().map_err(io::Error::other)?, BTreeMap::from([(libc::SYS_clone3, vec![])]));
+    let worst = worst().map_err(io::Error::other)?;
+    let mut opaque = Rules::from([(libc::SYS_clone3, vec![])]);
+    if writes(profile) {
+        opaque.insert(libc::SYS_openat2, vec![]);
+    }
     let kill = SeccompAction::KillProcess;
     let errno = |errno: libc::c_int| SeccompAction::Errno(errno.unsigned_abs());
     for (rules, otherwise, then) in [
         (worst, SeccompAction::Allow, kill),
-        (threads, SeccompAction::Allow, errno(libc::ENOSYS)),
+        (opaque, SeccompAction::Allow, errno(libc::ENOSYS)),
         (list, errno(libc::EPERM), SeccompAction::Allow),
     ] {
         let filter = SeccompFilter::new(rules, otherwise, then, ARCH).map_err(io::Error::other)?;
@@ -69,7 +74,7 @@ fn worst() -> Built {
 
 fn allowed(profile: &Profile) -> Built {
     let mut lists = vec![EVERYONE, EVERYONE_OLD];
-    if profile.folders.iter().any(|folder| folder.writable) {
+    if writes(profile) {
         lists.extend([WRITERS, WRITERS_OLD]);
     }
     match profile.room {
@@ -86,6 +91,13 @@ fn allowed(profile: &Profile) -> Built {
     rules.insert(libc::SYS_clone3, vec![]);
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![all_of(0, number(libc::CLONE_THREAD))?])?]);
     listener(profile, &mut rules)?;
+    if writes(profile) {
+        // The mount's nosuid holds in here, not on the host, where the file is the master's user's.
+        for (call, argument) in MODES.iter().chain(MODES_OLD) {
+            let bits = libc::c_ulong::from(libc::S_ISUID | libc::S_ISGID);
+            rules.insert(*call, vec![SeccompRule::new(vec![lacks(*argument, bits)?])?]);
+        }
+    }
     let mut prctl = one_of(0, PRCTL.map(number))?;
     let kill = [is(0, number(libc::PR_SET_PDEATHSIG))?, is(1, number(libc::SIGKILL))?];
     prctl.push(SeccompRule::new(kill.to_vec())?);
@@ -107,6 +119,11 @@ fn allowed(profile: &Profile) -> Built {
         rules.insert(libc::SYS_socket, one_of(0, [libc::AF_INET, libc::AF_INET6].map(number))?);
     }
     Ok(rules)
+}
+
+/// Has it a folder to write to?
+fn writes(profile: &Profile) -> bool {
+    profile.folders.iter().any(|folder| folder.writable)
 }
 
 /// What may be done to a socket, and what may not where the process has a listener that others have too.

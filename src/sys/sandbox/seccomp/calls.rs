@@ -144,6 +144,14 @@ pub(super) const WRITERS_OLD: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const WRITERS_OLD: &[i64] = &[];
 
+/// Calls that give a file its mode, and which argument that is. Of mkdir's the kernel takes no such bits.
+pub(super) const MODES: &[(i64, u8)] = &[(libc::SYS_openat, 3), (libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2)];
+
+#[cfg(target_arch = "x86_64")]
+pub(super) const MODES_OLD: &[(i64, u8)] = &[(libc::SYS_open, 2), (libc::SYS_chmod, 1)];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const MODES_OLD: &[(i64, u8)] = &[];
+
 /// For a compiler, which makes native code in sealed memory.
 pub(super) const COMPILERS: &[i64] = &[libc::SYS_memfd_create, libc::SYS_setpriority, libc::SYS_getpriority];
 
