@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::rules::{Rules, Way, choose};
+use super::{
+    here::is_here,
+    rules::{Rules, Way, choose},
+};
 use crate::{
     cluster::{DialError, Origin, Role},
     ipc::{broker::MAX_WITHIN, denials::Reporter},
@@ -61,7 +64,7 @@ impl Dialler {
             Way::Addresses(addresses) => addresses,
             Way::Name(name) => {
                 let found = timeout(left(end), self.look_up(name, to.port)).await;
-                choose(found.map_err(|_| DialError::TimedOut)??).map_err(|why| match why {
+                choose(found.map_err(|_| DialError::TimedOut)??, is_here).map_err(|why| match why {
                     Some(why) => {
                         self.reporter.note(to.clone(), why);
                         DialError::Prohibited
