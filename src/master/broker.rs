@@ -32,6 +32,7 @@ use super::{
     exit, heartbeat, isolation,
     ledger::Ledger,
     reason::{MAX_REASON, broke, cut},
+    resolver,
     state::backoff::Backoff,
 };
 use crate::{
@@ -168,6 +169,7 @@ enum End {
 /// One broker, from its start to its end.
 async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let boot = boot(&options.app).await?;
+    let files = resolver::Files::now().await;
     let (stream, their_stream) = link::pair()?;
     let (handoff, their_handoff) = FdSocket::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
@@ -183,7 +185,7 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let (reader, sender, writer) = link::split(stream, link_options);
     tokio::spawn(writer.run());
     let line = Line { reader, sender, handoff };
-    let end = converse(options, peers, &mut child, line, (boot, heartbeat)).await;
+    let end = converse(options, peers, &mut child, line, (boot, heartbeat), files).await;
     let _ = child.start_kill();
     let status = timeout(END, child.wait()).await;
     match end {
@@ -208,6 +210,7 @@ async fn converse(
     child: &mut Child,
     mut line: Line,
     (boot, heartbeat): (BrokerBoot, UnixStream),
+    files: resolver::Files,
 ) -> anyhow::Result<End> {
     let hang_timeout = boot.hang_timeout;
     line.sender.send_control(&ToBroker::Boot(Box::new(boot)), &[]).context("cannot queue its first frame")?;
@@ -216,12 +219,15 @@ async fn converse(
         hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
         manners.handed(*pid);
     }
+    let mut stale = std::pin::pin!(files.changed());
     let mut hangs = std::pin::pin!(heartbeat::watch(heartbeat, hang_timeout));
     loop {
         tokio::select! {
             // Why is seen when it is reaped.
             _ = child.wait() => return Ok(End::Died(String::new())),
             reason = &mut hangs => return Ok(End::Died(reason)),
+            // Its peers lose nothing by that.
+            file = &mut stale => return Ok(End::Died(format!("{} has changed", file.display()))),
             change = peers.change() => match change {
                 None => return Ok(End::Over),
                 Some(Change::Gone(pid)) => manners.gone(pid),

@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 
+use super::resolver;
 use crate::{
     cluster::Role,
     ipc::{compile::CompileRequest, link, message::Boot},
@@ -30,9 +31,6 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The most bytes that it may say.
 const MAX_REPORT: u64 = 4 << 10;
-
-/// What a resolver reads.
-const RESOLVER: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
 /// What holds for every child from the trial on.
 #[derive(Clone)]
@@ -145,7 +143,7 @@ pub(super) fn guest(boot: &Boot) -> Profile {
 
 /// Of a broker: the network, and what a resolver reads.
 pub(super) fn broker() -> Profile {
-    let resolver = RESOLVER.map(|file| readable(file.into(), At::Given));
+    let resolver = resolver::FILES.map(|file| readable(file.into(), At::Given));
     profile(Room::Broker, resolver.to_vec(), Network::Host)
 }
 

@@ -46,6 +46,7 @@ mod plan;
 mod reason;
 mod release;
 mod reload;
+mod resolver;
 mod router;
 mod run;
 mod serve;
