@@ -54,7 +54,10 @@ const HARMLESS: [&str; 18] = [
 ];
 
 /// What no other part keeps from any process.
-const SECCOMPS: [&str; 4] = [
+const SECCOMPS: [&str; 7] = [
+    "memory that is not counted, shared",
+    "memory that is not counted, a stack",
+    "memory that is not counted, moved",
     "make a setuid file",
     "make a setuid file by openat2",
     "make a file setuid",

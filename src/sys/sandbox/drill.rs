@@ -126,6 +126,14 @@ fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<libc::c_int> {
     Ok(Errno::result(unsafe { libc::socket(family, kind, 0) })?)
 }
 
+/// A page.
+fn map(flags: libc::c_int) -> io::Result<*mut libc::c_void> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: where is the kernel's choice, so nothing that is there is replaced.
+    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, access, flags, -1, 0) };
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page) }
+}
+
 fn open(path: impl AsRef<Path>) -> io::Result<()> {
     fs::File::open(path).map(drop)
 }
@@ -263,6 +271,14 @@ const ATTEMPTS: &[Attempt] = &[
             })?;
         }
         Ok(())
+    }),
+    ("memory that is not counted, shared", |_| map(libc::MAP_SHARED | libc::MAP_ANONYMOUS).map(drop)),
+    ("memory that is not counted, a stack", |_| {
+        map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN).map(drop)
+    }),
+    ("memory that is not counted, moved", |_| {
+        let page = map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)?;
+        call(libc::SYS_mremap, [page as libc::c_long, 4096, 8192, libc::MREMAP_MAYMOVE.into()])
     }),
     ("ptrace the master", |to| call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), to.master.into(), 0, 0])),
     ("kill the master", |to| call(libc::SYS_kill, [to.master.into(), 0, 0, 0])),

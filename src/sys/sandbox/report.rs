@@ -101,7 +101,7 @@ pub struct Missing {
 pub struct Limits {
     /// Open files.
     pub files: u64,
-    /// Threads and processes. `None`: as many as its user may have.
+    /// Threads and processes. `None`: as many as its user may have; for root that is as many as there can be.
     pub processes: Option<u64>,
     /// Bytes of a file.
     pub file_size: u64,

@@ -90,6 +90,7 @@ fn allowed(profile: &Profile) -> Built {
     // The filter before this one says what it gets.
     rules.insert(libc::SYS_clone3, vec![]);
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![all_of(0, number(libc::CLONE_THREAD))?])?]);
+    rules.insert(libc::SYS_mmap, counted()?);
     listener(profile, &mut rules)?;
     if writes(profile) {
         // The mount's nosuid holds in here, not on the host, where the file is the master's user's.
@@ -119,6 +120,16 @@ fn allowed(profile: &Profile) -> Built {
         rules.insert(libc::SYS_socket, one_of(0, [libc::AF_INET, libc::AF_INET6].map(number))?);
     }
     Ok(rules)
+}
+
+/// Memory that RLIMIT_DATA counts, and files: what is shared and of no file, or grows like a stack, it leaves
+/// out.
+fn counted() -> Result<Vec<SeccompRule>, BackendError> {
+    let either = [libc::MAP_ANONYMOUS, libc::MAP_SHARED];
+    either
+        .map(|bits| SeccompRule::new(vec![lacks(3, number(bits | libc::MAP_GROWSDOWN))?]))
+        .into_iter()
+        .collect()
 }
 
 /// Has it a folder to write to?
