@@ -179,13 +179,5 @@ fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {
         lacks: vec![],
     });
     let namespaces = namespaces.with(network);
-    Profile {
-        room,
-        folders,
-        network,
-        isolation,
-        namespaces,
-        listener: Listener::None,
-        may_lack: Some(lacks),
-    }
+    Profile { room, folders, network, isolation, namespaces, listener: Listener::None, may_lack: Some(lacks) }
 }

@@ -11,8 +11,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::sleep};
 
 /// The files.
-pub(super) const FILES: [&str; 4] =
-    ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
+pub(super) const FILES: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
 /// How often they are looked at.
 const EVERY: Duration = Duration::from_secs(5);

@@ -225,7 +225,8 @@ async fn a_shared_listener_is_good_for_nothing_else() {
     let pipe = master.stderr.take().unwrap().into_owned_fd().unwrap();
     let stderr = Lines::of(std::fs::File::from(pipe));
     stderr.wait_for("drill worker | connect by a listener | ").await;
-    for attempt in ["make a listener blocking", "make a listener blocking by ioctl", "connect by a listener"] {
+    for attempt in ["make a listener blocking", "make a listener blocking by ioctl", "connect by a listener"]
+    {
         let tried = stderr.with(&format!("drill worker | {attempt} | "));
         assert!(tried[0].ends_with("| denied, EPERM"), "{tried:?}");
     }

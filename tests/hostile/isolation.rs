@@ -103,7 +103,8 @@ fn who_can_not_have_the_walls_of_the_others_does_not_start() {
 /// What a link leads to is not what was granted, and without its root a process does not start.
 #[tokio::test]
 async fn a_link_in_a_folders_place_ends_the_start() {
-    let folders = "workers = 1\nfolders = [{ source = \"data/sub\", destination = \"/data\", writable = true }]";
+    let folders =
+        "workers = 1\nfolders = [{ source = \"data/sub\", destination = \"/data\", writable = true }]";
     let app = App::new("probe").worker(Guest::ProbeP3, folders).file("data/sub/own", "mine");
     let cluster = Cluster::start(&[app]).await;
     let list = || get(cluster.addr(), "/fs/list?path=/data");

@@ -133,7 +133,10 @@ fn folders(table: &Section<'_, '_>, context: &Context<'_>, mistakes: &mut Mistak
             found.push(Folder { source, destination, writable });
         }
     }
-    if table.get("folders").and_then(|folders| folders.get_ref().as_array()).is_some_and(|all| all.len() > MAX_FOLDERS)
+    if table
+        .get("folders")
+        .and_then(|folders| folders.get_ref().as_array())
+        .is_some_and(|all| all.len() > MAX_FOLDERS)
     {
         let title = format!("there are more than {MAX_FOLDERS} folders");
         mistakes.at(table.key_place("folders"), title, "grant a folder that holds several");

@@ -66,8 +66,10 @@ type Built = Result<Rules, BackendError>;
 
 fn worst() -> Built {
     let mut rules: Rules = WORST.iter().map(|call| (*call, vec![])).collect();
-    let namespaces =
-        NAMESPACES.map(|flag| SeccompRule::new(vec![all_of(0, number(flag))?])).into_iter().collect::<Result<_, _>>()?;
+    let namespaces = NAMESPACES
+        .map(|flag| SeccompRule::new(vec![all_of(0, number(flag))?]))
+        .into_iter()
+        .collect::<Result<_, _>>()?;
     rules.insert(libc::SYS_clone, namespaces);
     Ok(rules)
 }

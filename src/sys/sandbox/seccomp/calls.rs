@@ -144,7 +144,8 @@ pub(super) const WRITERS_OLD: &[i64] = &[
 pub(super) const WRITERS_OLD: &[i64] = &[];
 
 /// Calls that give a file its mode, and which argument that is. Of mkdir's the kernel takes no such bits.
-pub(super) const MODES: &[(i64, u8)] = &[(libc::SYS_openat, 3), (libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2)];
+pub(super) const MODES: &[(i64, u8)] =
+    &[(libc::SYS_openat, 3), (libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2)];
 
 #[cfg(target_arch = "x86_64")]
 pub(super) const MODES_OLD: &[(i64, u8)] = &[(libc::SYS_open, 2), (libc::SYS_chmod, 1)];
@@ -159,7 +160,8 @@ pub(super) const STOREKEEPERS: &[i64] =
     &[libc::SYS_flock, libc::SYS_syncfs, libc::SYS_umask, libc::SYS_setpriority, libc::SYS_getpriority];
 
 /// For those that have the network.
-pub(super) const CLIENTS: &[i64] = &[libc::SYS_connect, libc::SYS_bind, libc::SYS_sendmmsg, libc::SYS_recvmmsg];
+pub(super) const CLIENTS: &[i64] =
+    &[libc::SYS_connect, libc::SYS_bind, libc::SYS_sendmmsg, libc::SYS_recvmmsg];
 
 /// What nothing of ours ever calls. Who does is not to have another try.
 pub(super) const WORST: &[i64] = &[
