@@ -223,7 +223,7 @@ async fn a_shared_listener_is_good_for_nothing_else() {
         .spawn()
         .unwrap();
     let pipe = master.stderr.take().unwrap().into_owned_fd().unwrap();
-    let stderr = Lines::of(std::fs::File::from(pipe));
+    let stderr = Lines::of(fs::File::from(pipe));
     stderr.wait_for("drill worker | connect by a listener | ").await;
     for attempt in ["make a listener blocking", "make a listener blocking by ioctl", "connect by a listener"]
     {

@@ -126,6 +126,17 @@ fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<libc::c_int> {
     Ok(Errno::result(unsafe { libc::socket(family, kind, 0) })?)
 }
 
+/// The one that is shared, where there is one: else the number may be that of a file.
+fn listener() -> io::Result<libc::c_int> {
+    let (mut listens, mut size): (libc::c_int, _) = (0, 4);
+    let into = (&raw mut listens).cast();
+    // SAFETY: writes a number of this size.
+    let known =
+        unsafe { libc::getsockopt(LISTENER_FD, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, into, &raw mut size) };
+    Errno::result(known)?;
+    if listens == 1 { Ok(LISTENER_FD) } else { Err(Errno::EBADF.into()) }
+}
+
 /// A page.
 fn map(flags: libc::c_int) -> io::Result<*mut libc::c_void> {
     let access = libc::PROT_READ | libc::PROT_WRITE;
@@ -214,18 +225,18 @@ const ATTEMPTS: &[Attempt] = &[
     }),
     ("connect to 127.0.0.1", |to| std::net::TcpStream::connect(("127.0.0.1", to.port)).map(drop)),
     ("make a listener blocking", |_| {
-        // SAFETY: takes numbers only; EBADF where there is none.
-        done(unsafe { libc::fcntl(LISTENER_FD, libc::F_SETFL, 0) }.into())
+        // SAFETY: takes numbers only.
+        done(unsafe { libc::fcntl(listener()?, libc::F_SETFL, 0) }.into())
     }),
     ("make a listener blocking by ioctl", |_| {
         let mut no: libc::c_int = 0;
         // SAFETY: the number is read.
-        done(unsafe { libc::ioctl(LISTENER_FD, libc::FIONBIO, &raw mut no) }.into())
+        done(unsafe { libc::ioctl(listener()?, libc::FIONBIO, &raw mut no) }.into())
     }),
     ("connect by a listener", |to| {
         // It must not listen any more; what then connects it is no `connect`.
         // SAFETY: takes numbers only.
-        unsafe { libc::shutdown(LISTENER_FD, libc::SHUT_RD) };
+        unsafe { libc::shutdown(listener()?, libc::SHUT_RD) };
         let address = SockaddrIn::new(127, 0, 0, 1, to.port);
         let flags = MsgFlags::from_bits_retain(libc::MSG_FASTOPEN | libc::MSG_DONTWAIT);
         match sendto(LISTENER_FD, b"x", &address, flags) {
