@@ -14,10 +14,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::rules::{Rules, Way, choose};
+use super::{
+    here::is_here,
+    rules::{Rules, Way, choose},
+};
 use crate::{
     cluster::{DialError, Origin, Role},
     ipc::{broker::MAX_WITHIN, denials::Reporter},
+    sys::connect,
 };
 
 /// Names that are looked up at once. A resolver that does not answer holds a thread for each.
@@ -60,7 +64,7 @@ impl Dialler {
             Way::Addresses(addresses) => addresses,
             Way::Name(name) => {
                 let found = timeout(left(end), self.look_up(name, to.port)).await;
-                choose(found.map_err(|_| DialError::TimedOut)??).map_err(|why| match why {
+                choose(found.map_err(|_| DialError::TimedOut)??, is_here).map_err(|why| match why {
                     Some(why) => {
                         self.reporter.note(to.clone(), why);
                         DialError::Prohibited
@@ -90,7 +94,7 @@ async fn connect(addresses: &[IpAddr], port: u16, end: Instant) -> Result<TcpStr
     let mut failure = DialError::NotFound;
     for (index, address) in addresses.iter().enumerate() {
         let tries = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let trying = TcpStream::connect(SocketAddr::new(*address, port));
+        let trying = connect::connect(SocketAddr::new(*address, port));
         failure = match timeout(left(end) / tries, trying).await {
             Ok(Ok(stream)) => {
                 // Requests are small, and written whole.

@@ -10,6 +10,7 @@
 //! It alone decides: a guest that has escaped into its worker gets nothing more by asking here.
 
 mod dial;
+mod here;
 mod peer;
 mod rules;
 mod run;

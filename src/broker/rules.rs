@@ -61,13 +61,20 @@ impl Rules {
     }
 }
 
-/// Of the addresses that a name leads to, those that may be tried, in this order. None: why.
-pub(super) fn choose(found: impl IntoIterator<Item = IpAddr>) -> Result<Vec<IpAddr>, Option<Why>> {
+/// Of the addresses that a name leads to, those that may be tried, in this order. None: why. Which are this
+/// machine's own, `here` says.
+pub(super) fn choose(
+    found: impl IntoIterator<Item = IpAddr>,
+    here: impl Fn(IpAddr) -> bool,
+) -> Result<Vec<IpAddr>, Option<Why>> {
     let (mut chosen, mut special) = (vec![], None);
     for address in found {
-        if Special::of(address).is_some() {
+        if chosen.len() >= MAX_ADDRESSES {
+            break;
+        }
+        if Special::of(address).is_some() || here(address) {
             special.get_or_insert(Why::Address(address));
-        } else if chosen.len() < MAX_ADDRESSES && !chosen.contains(&address) {
+        } else if !chosen.contains(&address) {
             chosen.push(address);
         }
     }
@@ -170,6 +177,9 @@ mod tests {
             (&["::ffff:8.8.8.8"], Err(Some("::ffff:8.8.8.8"))),
             (&["8.8.8.8"], Ok(&["8.8.8.8"][..])),
             (&["127.0.0.1", "8.8.8.8", "fd00::1"], Ok(&["8.8.8.8"])),
+            // This machine's own.
+            (&["9.9.9.9"], Err(Some("9.9.9.9"))),
+            (&["9.9.9.9", "8.8.8.8"], Ok(&["8.8.8.8"])),
             (&["8.8.8.8", "8.8.8.8", "8.8.4.4"], Ok(&["8.8.8.8", "8.8.4.4"])),
             (
                 &["1.0.0.1", "1.0.0.2", "1.0.0.3", "1.0.0.4", "1.0.0.5"],
@@ -179,7 +189,8 @@ mod tests {
             let expected = expected
                 .map(addresses)
                 .map_err(|why| why.map(|address: &str| Why::Address(address.parse().unwrap())));
-            assert_eq!(choose(addresses(found)), expected, "{found:?}");
+            let here = |address: IpAddr| address == IpAddr::from([9, 9, 9, 9]);
+            assert_eq!(choose(addresses(found), here), expected, "{found:?}");
         }
     }
 }

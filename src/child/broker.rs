@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::oneshot};
+use tokio::{net::TcpStream, sync::oneshot, task::AbortHandle};
 
 use crate::{
     cluster::{DialError, Origin},
     host::{Dial, Dialling},
     ipc::broker::{Answer, Ask, DialId, MAX_PACKET, MAX_WITHIN},
-    sys::fd_socket::FdSocket,
+    sys::{fd_socket::FdSocket, nonblocking},
 };
 
 /// How often one connection is asked for: a broker that dies of it must not die for ever.
@@ -110,18 +110,54 @@ impl Inner {
         }
     }
 
-    /// Another broker is there.
-    fn ask_again(&self) {
-        self.lock().dials.retain(|_, open| {
+    /// Another broker is there. Gives what is to be asked of it.
+    fn still_open(&self) -> Vec<DialId> {
+        let mut waiting = self.lock();
+        waiting.dials.retain(|_, open| {
             open.asked += 1;
-            open.asked <= MAX_ASKED && self.socket.try_send(&open.packet, None).is_ok()
+            open.asked <= MAX_ASKED
         });
+        waiting.dials.keys().copied().collect()
+    }
+
+    /// Asks for these again, as far as anybody still waits for them. More may be open than the socket holds.
+    async fn ask_again(&self, ids: Vec<DialId>) {
+        for id in ids {
+            let Some(packet) = self.lock().dials.get(&id).map(|open| open.packet.clone()) else { continue };
+            if self.socket.send(&packet, None).await.is_err() {
+                self.lock().dials.remove(&id);
+            }
+        }
+    }
+}
+
+/// A task that ends with this.
+#[derive(Default)]
+struct Asking(Option<AbortHandle>);
+
+impl Asking {
+    /// Instead of the one before: the broker that it spoke to is gone.
+    fn begin(&mut self, inner: &Arc<Inner>) {
+        let (inner, ids) = (Arc::clone(inner), inner.still_open());
+        let task = tokio::spawn(async move { inner.ask_again(ids).await });
+        if let Some(before) = self.0.replace(task.abort_handle()) {
+            before.abort();
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
 /// Hears the broker until there never is one again.
 async fn listen(inner: Arc<Inner>) {
     let mut packet = [0; MAX_PACKET];
+    let mut asking = Asking::default();
     loop {
         let (length, fd) = match inner.socket.recv(&mut packet).await {
             Ok(Some(received)) => received,
@@ -132,7 +168,7 @@ async fn listen(inner: Arc<Inner>) {
             }
         };
         match (postcard::from_bytes(&packet[..length]), fd) {
-            (Ok(Answer::Began), None) => inner.ask_again(),
+            (Ok(Answer::Began), None) => asking.begin(&inner),
             (Ok(Answer::Connected(id)), Some(fd)) => {
                 inner.close(id, stream(fd).map_err(|_| DialError::Overloaded));
             }
@@ -150,13 +186,13 @@ async fn listen(inner: Arc<Inner>) {
 
 fn stream(fd: OwnedFd) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::from(fd);
-    stream.set_nonblocking(true)?;
+    nonblocking::set(&stream)?;
     TcpStream::from_std(stream)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
+    use std::{collections::BTreeSet, os::fd::AsFd as _};
 
     use tokio::time::timeout;
 
@@ -195,6 +231,28 @@ mod tests {
         let ended = timeout(DEADLINE, dial).await.unwrap().unwrap();
         assert_eq!(ended.unwrap_err(), DialError::Unavailable);
         assert!(broker.0.lock().dials.is_empty());
+    }
+
+    #[tokio::test]
+    async fn more_than_the_socket_holds_is_asked_again() {
+        const MANY: usize = 600;
+        let (theirs, ours) = FdSocket::pair().unwrap();
+        let broker = Broker::new(ours).unwrap();
+        let dials: Vec<_> = (0..MANY).map(|_| tokio::spawn(broker.dial(origin(), DEADLINE))).collect();
+        let mut first = BTreeSet::new();
+        while first.len() < MANY {
+            first.insert(heard(&theirs).await);
+        }
+        say(&theirs, Answer::Began, None).await;
+        for _ in 0..MANY {
+            let id = heard(&theirs).await;
+            assert!(first.remove(&id), "{id:?} is asked for twice");
+            say(&theirs, Answer::Failed(id, DialError::Refused), None).await;
+        }
+        for dial in dials {
+            let ended = timeout(DEADLINE, dial).await.unwrap().unwrap();
+            assert_eq!(ended.unwrap_err(), DialError::Refused);
+        }
     }
 
     #[tokio::test]

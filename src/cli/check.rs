@@ -16,7 +16,7 @@ use crate::{
     home::{Beyond, Policy},
     manifest::{self, App, Component, Overrides},
     master::{self, Compiled, Order},
-    sys::user,
+    sys::{sandbox::Isolation, user},
 };
 
 /// Check manifests and their components without starting them
@@ -77,6 +77,7 @@ impl Check {
         let apps = manifest::load_all(&self.paths, &overrides)?;
         let home = self.home.open()?;
         let cache = home.cache();
+        master::prepare(Isolation::BestEffort).await?;
         let policy = match &self.policy {
             None => None,
             Some(None) => Some(Policy::load(&home)?),

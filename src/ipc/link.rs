@@ -27,7 +27,7 @@ use super::{
     codec::{self, DecodeError, MAX_FRAME},
     queue::{Limit, Queue, Taken},
 };
-use crate::sys::stream;
+use crate::sys::{nonblocking, stream};
 
 /// How much is read at once, in bytes.
 const READ_CHUNK: usize = 64 << 10;
@@ -85,7 +85,7 @@ pub fn pair() -> io::Result<(UnixStream, OwnedFd)> {
 /// The system's own. To be called in a Tokio runtime.
 pub fn from_fd(fd: OwnedFd) -> io::Result<UnixStream> {
     let stream = std::os::unix::net::UnixStream::from(fd);
-    stream.set_nonblocking(true)?;
+    nonblocking::set(&stream)?;
     UnixStream::from_std(stream)
 }
 

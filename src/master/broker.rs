@@ -8,6 +8,8 @@
 //! Each peer's socket is kept here as well, so that the next broker gets it and the peer notices nothing
 //! but a delay. Dropping it ends the broker.
 
+mod manners;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -24,11 +26,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use self::manners::{Manners, Verdict};
 use super::{
     children::{ChildEvent, Events, Happening},
     exit, heartbeat, isolation,
     ledger::Ledger,
-    reason::{MAX_REASON, cut},
+    reason::{MAX_REASON, broke, cut},
+    resolver,
     state::backoff::Backoff,
 };
 use crate::{
@@ -36,7 +40,6 @@ use crate::{
     home::{OutboundPolicy, Policy},
     ipc::{
         broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
-        denials::EVERY,
         link::{self, Reader, Sender},
     },
     manifest::App,
@@ -113,19 +116,25 @@ struct Peers {
 }
 
 impl Peers {
-    /// Waits for the next change; the pid of one that is new. `None`: there is no app any more.
-    async fn change(&mut self) -> Option<Option<Pid>> {
+    /// Waits for the next change. `None`: there is no app any more.
+    async fn change(&mut self) -> Option<Change> {
         Some(match self.commands.recv().await? {
             Command::Add(pid, role, socket) => {
                 self.sockets.insert(pid, (role, socket));
-                Some(pid)
+                Change::New(pid)
             }
             Command::Gone(pid) => {
                 self.sockets.remove(&pid);
-                None
+                Change::Gone(pid)
             }
         })
     }
+}
+
+/// Of the peers.
+enum Change {
+    New(Pid),
+    Gone(Pid),
 }
 
 async fn supervise(options: Options, mut peers: Peers) {
@@ -160,6 +169,7 @@ enum End {
 /// One broker, from its start to its end.
 async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let boot = boot(&options.app).await?;
+    let files = resolver::Files::now().await;
     let (stream, their_stream) = link::pair()?;
     let (handoff, their_handoff) = FdSocket::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
@@ -175,7 +185,7 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let (reader, sender, writer) = link::split(stream, link_options);
     tokio::spawn(writer.run());
     let line = Line { reader, sender, handoff };
-    let end = converse(options, peers, &mut child, line, (boot, heartbeat)).await;
+    let end = converse(options, peers, &mut child, line, (boot, heartbeat), files).await;
     let _ = child.start_kill();
     let status = timeout(END, child.wait()).await;
     match end {
@@ -200,39 +210,64 @@ async fn converse(
     child: &mut Child,
     mut line: Line,
     (boot, heartbeat): (BrokerBoot, UnixStream),
+    files: resolver::Files,
 ) -> anyhow::Result<End> {
     let hang_timeout = boot.hang_timeout;
     line.sender.send_control(&ToBroker::Boot(Box::new(boot)), &[]).context("cannot queue its first frame")?;
+    let mut manners = Manners::new(Instant::now());
     for (pid, (role, socket)) in &peers.sockets {
         hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
+        manners.handed(*pid);
     }
-    let mut reported: Option<Instant> = None;
+    let mut stale = std::pin::pin!(files.changed());
     let mut hangs = std::pin::pin!(heartbeat::watch(heartbeat, hang_timeout));
     loop {
         tokio::select! {
             // Why is seen when it is reaped.
             _ = child.wait() => return Ok(End::Died(String::new())),
             reason = &mut hangs => return Ok(End::Died(reason)),
-            change = peers.change() => {
-                let Some(changed) = change else { return Ok(End::Over) };
-                if let Some((pid, (role, socket))) = changed.and_then(|pid| peers.sockets.get_key_value(&pid)) {
-                    hand_over(&line.handoff, Peer { pid: *pid, role: *role }, socket).await?;
+            // Its peers lose nothing by that.
+            file = &mut stale => return Ok(End::Died(format!("{} has changed", file.display()))),
+            change = peers.change() => match change {
+                None => return Ok(End::Over),
+                Some(Change::Gone(pid)) => manners.gone(pid),
+                Some(Change::New(pid)) => {
+                    if let Some((role, socket)) = peers.sockets.get(&pid) {
+                        hand_over(&line.handoff, Peer { pid, role: *role }, socket).await?;
+                        manners.handed(pid);
+                    }
                 }
-            }
-            frame = line.reader.next() => match frame? {
-                // As with any child's: what comes too soon could be of a flood.
-                Some((FromBroker::Denied(_), _)) if reported.is_some_and(|last| last.elapsed() < EVERY / 2) => {}
-                Some((FromBroker::Denied(denials), _)) => {
-                    reported = Some(Instant::now());
-                    options.ledger.add(denials);
-                }
-                Some((FromBroker::Breach { pid, mut reason }, _)) => {
-                    cut(&mut reason, MAX_REASON);
-                    let what = Happening::Failed(reason);
-                    let _ = options.events.send(ChildEvent { pid, what }).await;
-                }
-                None => return Ok(End::Died(String::new())),
             },
+            // Each in its app's turn, as any child's.
+            frame = line.reader.next() => {
+                let Some((frame, data)) = frame? else { return Ok(End::Died(String::new())) };
+                options.events.spend(data.len());
+                if let Verdict::Breach(what) = hear(options, &mut manners, frame).await {
+                    return Ok(End::Died(broke(what)));
+                }
+                options.events.turn().await;
+            }
+        }
+    }
+}
+
+async fn hear(options: &Options, manners: &mut Manners, frame: FromBroker) -> Verdict {
+    match frame {
+        FromBroker::Denied(denials) => {
+            let verdict = manners.denied(Instant::now());
+            if verdict == Verdict::Take {
+                options.ledger.add(denials);
+            }
+            verdict
+        }
+        FromBroker::Breach { pid, mut reason } => {
+            let verdict = manners.accused(pid);
+            if verdict == Verdict::Take {
+                cut(&mut reason, MAX_REASON);
+                let what = Happening::Failed(reason);
+                let _ = options.events.send(ChildEvent { pid, what }).await;
+            }
+            verdict
         }
     }
 }

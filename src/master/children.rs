@@ -108,6 +108,11 @@ impl Events {
         self.share.spend(FRAME + data);
     }
 
+    /// Waits until it is this app's turn.
+    pub(crate) async fn turn(&self) {
+        self.share.turn().await;
+    }
+
     /// Waits until there is room.
     pub(crate) async fn send(&self, event: ChildEvent) -> Result<(), mpsc::error::SendError<ChildEvent>> {
         self.to.send(event).await

@@ -2,7 +2,8 @@
 //!
 //! Two beats within `hang-timeout`. A child that has answered neither of the last two, or whose loop
 //! has not turned for as long, hangs. If it is the master that was held up, the answers are there
-//! when it looks, and are read first.
+//! when it looks, and are read first. So each beat has one answer, and what nobody asked for ends the child:
+//! a flood of it would be all that is ever read.
 
 use std::{io, time::Duration};
 
@@ -12,6 +13,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::reason::broke;
 use crate::ipc::heartbeat::{ANSWER, Answer};
 
 /// Beats that may be unanswered.
@@ -45,6 +47,10 @@ async fn beat(socket: &mut UnixStream, hang_timeout: Duration) -> io::Result<Str
                 if got == ANSWER {
                     got = 0;
                     let Answer { beat, loop_age } = Answer::decode(answer);
+                    // One of those under way. They may be answered together, but in order.
+                    if !(1..=sent.wrapping_sub(answered)).contains(&beat.wrapping_sub(answered)) {
+                        return Ok(broke("answered a beat that it was not sent"));
+                    }
                     answered = beat;
                     if loop_age >= hang_timeout {
                         let age = humantime::format_duration(loop_age);
@@ -105,6 +111,36 @@ mod tests {
         tokio::spawn(child(theirs, 1, HANG));
         let reason = timeout(DEADLINE, watch(ours, HANG)).await.unwrap();
         assert!(reason.contains("has not turned for 100ms"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn answers_to_no_beat_end_it() {
+        // What it answers to the first beat: again, before its time, and backwards.
+        for numbers in [&[1, 1][..], &[2], &[0]] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let watching = tokio::spawn(watch(ours, DEADLINE));
+            assert_eq!(theirs.read_u8().await.unwrap(), 1);
+            for number in numbers {
+                let answer = Answer { beat: *number, loop_age: Duration::ZERO };
+                theirs.write_all(&answer.encode()).await.unwrap();
+            }
+            let reason = timeout(DEADLINE, watching).await.unwrap().unwrap();
+            assert!(reason.contains("broke the protocol"), "{numbers:?}: {reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_beats_may_be_under_way() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let hang = Duration::from_secs(2);
+        let watching = tokio::spawn(watch(ours, hang));
+        for _ in 0..2 {
+            let beats = [theirs.read_u8().await.unwrap(), theirs.read_u8().await.unwrap()];
+            for beat in beats {
+                theirs.write_all(&Answer { beat, loop_age: Duration::ZERO }.encode()).await.unwrap();
+            }
+        }
+        assert!(!watching.is_finished());
     }
 
     #[tokio::test]

@@ -5,22 +5,24 @@
 //! sees no folder.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use tokio::{io::AsyncReadExt as _, time::timeout};
+use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 
+use super::resolver;
 use crate::{
     cluster::Role,
     ipc::{link, message::Boot},
-    manifest::Component,
+    manifest::{Balance, Component, Worker},
     sys::{
         inherit::CONTROL_FD,
-        sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room},
-        spawn::{Spawn, spawn},
+        sandbox::{At, Folder, Isolation, Listener, Namespaces, Network, Part, Profile, Report, Room},
+        spawn::{Child, Spawn, spawn},
     },
 };
 
@@ -30,19 +32,28 @@ const TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most bytes that it may say.
 const MAX_REPORT: u64 = 4 << 10;
 
-/// What a resolver reads.
-const RESOLVER: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
+/// What holds for every child from the trial on.
+#[derive(Clone)]
+struct Ground {
+    isolation: Isolation,
+    /// Those that the trial was started in. Where a child can't be started in them, it can't be started.
+    namespaces: Namespaces,
+    /// What the trial lacked.
+    lacks: Vec<Part>,
+}
 
-static ISOLATION: OnceLock<Isolation> = OnceLock::new();
+static GROUND: OnceLock<Ground> = OnceLock::new();
 
-/// Finds out, with a child that does nothing else, what can be had on this machine.
+/// Finds out, with a child that does nothing else, what can be had on this machine. From then on each child is
+/// to have all of that.
 ///
 /// # Errors
 /// It is to be strict, and something can't be had. Else that is in the log, once.
-pub(super) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
-    let _ = ISOLATION.set(isolation);
-    let report = timeout(TRIAL_TIMEOUT, try_out()).await;
-    let report = report.context("the trial of the sandbox did not end in time")??;
+pub(crate) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
+    let tried = timeout(TRIAL_TIMEOUT, try_all()).await;
+    let (namespaces, report) = tried.context("the trial of the sandbox did not end in time")??;
+    let lacks = report.missing.iter().map(|missing| missing.part).collect();
+    let _ = GROUND.set(Ground { isolation, namespaces, lacks });
     match (report.lacks(), isolation) {
         (None, _) => tracing::debug!(landlock = report.landlock_abi, "processes are shut in"),
         (Some(lacks), Isolation::Strict) => bail!(
@@ -54,17 +65,51 @@ pub(super) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn try_out() -> anyhow::Result<Report> {
-    let (stream, theirs) = link::pair().context("cannot make a socket for a trial of the sandbox")?;
+/// Does every child have this part? Not before the trial.
+pub(super) fn holds(part: Part) -> bool {
+    GROUND.get().is_some_and(|ground| !ground.lacks.contains(&part))
+}
+
+/// The best namespaces that there are, and what holds in them.
+async fn try_all() -> anyhow::Result<(Namespaces, Report)> {
+    let mut tries = Namespaces::to_try().into_iter();
+    loop {
+        let namespaces = tries.next().context("no way to start a process is known")?;
+        match start(namespaces).await {
+            Ok((child, stream)) => return Ok((namespaces, listen(child, stream).await?)),
+            // What is short for a moment must not decide for as long as the master lives.
+            Err(error) if namespaces == Namespaces::NONE || !is_refused(&error) => {
+                return Err(error).context("cannot start a trial of the sandbox");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// It is not to be had here, rather than just now.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, StorageFull, Unsupported};
+    /// EUSERS: how older kernels say that there may be no more namespaces.
+    const TOO_MANY: i32 = 87;
+    // `StorageFull` is ENOSPC, and how newer ones do.
+    matches!(error.kind(), PermissionDenied | Unsupported | InvalidInput | StorageFull)
+        || error.raw_os_error() == Some(TOO_MANY)
+}
+
+async fn start(namespaces: Namespaces) -> io::Result<(Child, UnixStream)> {
+    let (stream, theirs) = link::pair()?;
     let profile = profile(Room::Guest, vec![], Network::None);
-    let mut child = spawn(Spawn {
+    let profile = Profile { isolation: Isolation::BestEffort, namespaces, may_lack: None, ..profile };
+    let child = spawn(Spawn {
         title: "hatchery: trial".to_owned(),
         args: super::arguments::of("trial"),
         fds: vec![(theirs, CONTROL_FD)],
-        sandbox: Some(Profile { isolation: Isolation::BestEffort, ..profile }),
-    })
-    .await
-    .context("cannot start a trial of the sandbox")?;
+        sandbox: Some(profile),
+    });
+    Ok((child.await?, stream))
+}
+
+async fn listen(mut child: Child, stream: UnixStream) -> anyhow::Result<Report> {
     let mut packet = vec![];
     stream.take(MAX_REPORT).read_to_end(&mut packet).await.context("cannot read a trial's report")?;
     let ended = super::exit::reason(child.wait().await);
@@ -90,12 +135,15 @@ pub(super) fn guest(boot: &Boot) -> Profile {
         at: At::Number,
         writable: folder.writable && !boot.disk_full,
     });
-    profile(Room::Guest, granted.collect(), Network::None)
+    let accepts = |worker: &Worker| worker.balance == Balance::Shared;
+    let shared = boot.process.role == Role::Worker && app.worker.as_ref().is_some_and(accepts);
+    let listener = if shared { Listener::Shared } else { Listener::None };
+    Profile { listener, ..profile(Room::Guest, granted.collect(), Network::None) }
 }
 
 /// Of a broker: the network, and what a resolver reads.
 pub(super) fn broker() -> Profile {
-    let resolver = RESOLVER.map(|file| readable(file.into(), At::Given));
+    let resolver = resolver::FILES.map(|file| readable(file.into(), At::Given));
     profile(Room::Broker, resolver.to_vec(), Network::Host)
 }
 
@@ -118,6 +166,12 @@ fn readable(source: PathBuf, at: At) -> Folder {
 }
 
 fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {
-    let isolation = ISOLATION.get().copied().unwrap_or_default();
-    Profile { room, folders, network, isolation, namespaces: Namespaces::NONE }
+    let ground = GROUND.get().cloned();
+    let Ground { isolation, namespaces, lacks } = ground.unwrap_or(Ground {
+        isolation: Isolation::default(),
+        namespaces: Namespaces::ALL,
+        lacks: vec![],
+    });
+    let namespaces = namespaces.with(network);
+    Profile { room, folders, network, isolation, namespaces, listener: Listener::None, may_lack: Some(lacks) }
 }

@@ -47,6 +47,7 @@ mod plan;
 mod reason;
 mod release;
 mod reload;
+mod resolver;
 mod router;
 mod run;
 mod serve;
@@ -60,6 +61,7 @@ mod turns;
 mod witness;
 
 pub use compile::{Compiled, Order, compile};
+pub(crate) use isolation::prepare;
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};

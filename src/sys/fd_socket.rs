@@ -11,12 +11,14 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
     sys::socket::{self, AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType},
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::recv_fds::{Packet, recv_packet};
+use super::{
+    nonblocking,
+    recv_fds::{Packet, recv_packet},
+};
 
 /// One end, nonblocking and close-on-exec.
 #[derive(Debug)]
@@ -46,8 +48,7 @@ impl FdSocket {
     /// # Errors
     /// The system's own. To be called in a Tokio runtime.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let flags = OFlag::from_bits_truncate(fcntl(&fd, FcntlArg::F_GETFL)?);
-        fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        nonblocking::set(&fd)?;
         Ok(Self(register(fd)?))
     }
 
@@ -142,6 +143,7 @@ mod tests {
         time::Duration,
     };
 
+    use nix::fcntl::{FcntlArg, fcntl};
     use tokio::time::timeout;
 
     use super::*;

@@ -86,26 +86,16 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
     orders
 });
 
+/// In exactly the namespaces that the profile names: with fewer it would have fewer walls, and nobody would
+/// know.
 fn start(spawn: Spawn) -> io::Result<Child> {
-    let Spawn { title, args, fds, sandbox } = spawn;
+    let Spawn { title, args, mut fds, sandbox } = spawn;
     let Some(profile) = sandbox else {
         return start_in(title, args, fds, Namespaces::NONE);
     };
-    let mut failure = None;
-    for namespaces in profile.wanted() {
-        let mut fds: Vec<_> =
-            fds.iter().map(|(fd, number)| Ok((fd.try_clone()?, *number))).collect::<io::Result<_>>()?;
-        let profile = Profile { namespaces, ..profile.clone() };
-        let packet = postcard::to_stdvec(&profile).map_err(io::Error::other)?;
-        fds.push((memfd::sealed("sandbox", &packet)?, SANDBOX_FD));
-        match start_in(title.clone(), args.clone(), fds, namespaces) {
-            Ok(child) => return Ok(child),
-            // Of no use to try again with less.
-            Err(error) if namespaces == Namespaces::NONE => return Err(error),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::Error::other("no way to start it is known")))
+    let packet = postcard::to_stdvec(&profile).map_err(io::Error::other)?;
+    fds.push((memfd::sealed("sandbox", &packet)?, SANDBOX_FD));
+    start_in(title, args, fds, profile.namespaces)
 }
 
 fn start_in(
@@ -153,7 +143,7 @@ mod tests {
     use crate::sys::{
         inherit::{self, CONTROL_FD, HANDOFF_FD},
         parent::{EXIT_ORPHAN, die_with_parent},
-        sandbox::{Isolation, Network, Room},
+        sandbox::{Isolation, Listener, Network, Room},
     };
 
     /// Far more than any of these takes.
@@ -163,14 +153,16 @@ mod tests {
         child_in(None, test, control).await
     }
 
-    /// In all the namespaces that are to be had here, and in nothing else: these tests don't go on.
+    /// In all namespaces, and in nothing else: these tests don't go on.
     fn namespaces() -> Profile {
         Profile {
             room: Room::Guest,
             folders: vec![],
             network: Network::None,
             isolation: Isolation::BestEffort,
-            namespaces: Namespaces::NONE,
+            namespaces: Namespaces::ALL,
+            listener: Listener::None,
+            may_lack: None,
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     host::Computing,
     ipc::handoff::{ConnectionId, FromWorker, MAX_PACKET, ToWorker},
     manifest::{Balance, InstanceMode, Worker},
-    sys::{fd_socket::FdSocket, inherit},
+    sys::{fd_socket::FdSocket, inherit, nonblocking},
 };
 
 /// How long a worker pauses when it has no fd left.
@@ -63,7 +63,7 @@ impl Acceptor {
             Balance::Shared => {
                 let listener = inherit::take(inherit::LISTENER_FD).context("no listener was handed over")?;
                 let listener = std::net::TcpListener::from(listener);
-                listener.set_nonblocking(true)?;
+                nonblocking::set(&listener)?;
                 Source::Listener(TcpListener::from_std(listener)?)
             }
         };
@@ -165,7 +165,7 @@ async fn say(socket: &FdSocket, word: FromWorker) -> anyhow::Result<()> {
 
 fn stream(fd: OwnedFd) -> io::Result<TcpStream> {
     let stream = std::net::TcpStream::from(fd);
-    stream.set_nonblocking(true)?;
+    nonblocking::set(&stream)?;
     TcpStream::from_std(stream)
 }
 
@@ -212,7 +212,7 @@ async fn shared(
     let listener = listener.into_std()?;
     for _ in 0..LAST_ACCEPTS {
         let Ok((stream, _)) = listener.accept() else { break };
-        stream.set_nonblocking(true)?;
+        nonblocking::set(&stream)?;
         take(TcpStream::from_std(stream)?);
     }
     Ok(())

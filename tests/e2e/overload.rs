@@ -350,7 +350,8 @@ async fn more_connections_than_files_are_accepted_in_turn() {
     for balance in ["round-robin", "shared"] {
         let keys = format!("workers = 2\nbalance = \"{balance}\"");
         let app = App::new("few").worker(Guest::ProbeP3, &keys);
-        let cluster = Cluster::start_with_few_files(&[app], 64).await;
+        // A worker may have half of them.
+        let cluster = Cluster::start_with_few_files(&[app], 128).await;
         let addr = cluster.addr();
         // All are open at once, and each holds its place until it has been answered.
         let mut waiting: Vec<_> = (0..CONNECTIONS).map(|_| TcpStream::connect(addr).unwrap()).collect();

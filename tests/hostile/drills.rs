@@ -7,8 +7,12 @@ use std::{
     net::TcpListener,
     os::{
         linux::net::SocketAddrExt as _,
-        unix::net::{SocketAddr, UnixListener},
+        unix::{
+            fs::MetadataExt as _,
+            net::{SocketAddr, UnixListener},
+        },
     },
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -52,11 +56,28 @@ const HARMLESS: [&str; 18] = [
     "open a handle to the master",
 ];
 
+/// What no other part keeps from any process.
+const SECCOMPS: [&str; 7] = [
+    "memory that is not counted, shared",
+    "memory that is not counted, a stack",
+    "memory that is not counted, moved",
+    "make a setuid file",
+    "make a setuid file by openat2",
+    "make a file setuid",
+    "make a file setuid by its name",
+];
+
 /// By role, what came of each attempt.
 type Outcomes = BTreeMap<String, Vec<(String, String)>>;
 
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// Files of an app that run as their owner.
+fn setuid_files(data: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.metadata().unwrap().mode() & 0o6000 != 0).collect()
 }
 
 async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
@@ -108,6 +129,9 @@ async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     let all = stderr.ended().await;
     assert!(master.wait().unwrap().success() && served, "{all}");
+    let data = service.home().join("apps/probe/data/data");
+    assert!(data.join("drill-setuid-3").exists(), "{all}");
+    assert_eq!(setuid_files(&data).is_empty(), filter == "on", "{:?}", setuid_files(&data));
     let mut outcomes = Outcomes::new();
     for line in all.lines() {
         let Some((role, rest)) = line.strip_prefix("drill ").and_then(|line| line.split_once(" | ")) else {
@@ -168,6 +192,7 @@ async fn the_rest_keeps_without_seccomp(user: Option<u32>) {
         let beyond = outcomes[role]
             .iter()
             .filter(|(attempt, outcome)| outcome == "ALLOWED" && !HARMLESS.contains(&attempt.as_str()))
+            .filter(|(attempt, _)| !SECCOMPS.contains(&attempt.as_str()))
             .filter(|(attempt, _)| !is_its_task(role, attempt));
         assert_eq!(beyond.collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "{role}");
     }
@@ -186,4 +211,33 @@ async fn nothing_works_as_an_ordinary_user() {
 #[tokio::test]
 async fn the_other_parts_keep_by_themselves() {
     the_rest_keeps_without_seccomp(is_root().then_some(NOBODY)).await;
+}
+
+/// It is of the host's network, and another generation's may be the master's too. It is the worker's to make a
+/// mess of; but not to reach anybody with, nor to hold the master up.
+#[tokio::test]
+async fn a_shared_listener_is_good_for_nothing_else() {
+    let service = Service::new();
+    let app = App::new("probe").worker(Guest::ProbeP2, "workers = 1\nbalance = \"shared\"");
+    let app = service.write(&app);
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let asked = format!("on {} none none", target.local_addr().unwrap().port());
+    let mut master = service.command(&["start", "--foreground", &app]);
+    let mut master = master
+        .env("HATCHERY_TEST_DRILL", asked)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pipe = master.stderr.take().unwrap().into_owned_fd().unwrap();
+    let stderr = Lines::of(fs::File::from(pipe));
+    stderr.wait_for("drill worker | connect by a listener | ").await;
+    for attempt in ["make a listener blocking", "make a listener blocking by ioctl", "connect by a listener"]
+    {
+        let tried = stderr.with(&format!("drill worker | {attempt} | "));
+        assert!(tried[0].ends_with("| denied, EPERM"), "{tried:?}");
+    }
+    master.kill().await.unwrap();
 }

@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 
-use crate::support::{App, Cluster, Guest, Service};
+use crate::support::{App, Cluster, Guest, OsProcess, Service, eventually_some, get};
 
 /// All that each process must have here; the tests run on a machine that has it all.
 const PARTS: [&str; 14] = [
@@ -60,12 +60,12 @@ async fn a_guest_that_sends_has_no_network() {
     assert!(table.contains("user,mnt,pid,net,ipc,uts,cgroup"), "{table}");
 }
 
-/// Runs an app where nobody may make a user namespace, so that the master can't either.
-fn without_user_namespaces(service: &Service, isolation: &str) -> std::process::Output {
-    let app = service.write(&App::new("probe").worker(Guest::ProbeP2, "workers = 1"));
-    let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"";
+/// Runs an app where nobody may make more than so many user namespaces, so that the master can't either.
+fn with_user_namespaces(service: &Service, most: u32, isolation: &str, workers: u32) -> std::process::Output {
+    let app = service.write(&App::new("probe").worker(Guest::ProbeP2, &format!("workers = {workers}")));
+    let script = format!("echo {most} > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"");
     Command::new("unshare")
-        .args(["-U", "-r", "sh", "-c", script, "timeout", "-s", "INT", "8", env!("CARGO_BIN_EXE_hatchery")])
+        .args(["-U", "-r", "sh", "-c", &script, "timeout", "-s", "INT", "8", env!("CARGO_BIN_EXE_hatchery")])
         .args(["run", "--isolation", isolation, "--home"])
         .arg(service.home())
         .arg(app)
@@ -77,16 +77,71 @@ fn without_user_namespaces(service: &Service, isolation: &str) -> std::process::
 #[test]
 fn strict_refuses_by_name_and_best_effort_says_so_once() {
     let service = Service::with_own_cache();
-    let strict = without_user_namespaces(&service, "strict");
+    let strict = with_user_namespaces(&service, 0, "strict", 1);
     let said = String::from_utf8_lossy(&strict.stderr);
     assert!(!strict.status.success() && strict.stdout.is_empty(), "{said}");
     for words in ["isolation = \"strict\"", "no user namespace", "user.max_user_namespaces"] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let effort = without_user_namespaces(&service, "best-effort");
+    let effort = with_user_namespaces(&service, 0, "best-effort", 1);
     let said = String::from_utf8_lossy(&effort.stderr);
     assert!(String::from_utf8_lossy(&effort.stdout).contains("ready app=probe"), "{said}");
     assert_eq!(said.matches("processes are not wholly shut in: no user namespace").count(), 1, "{said}");
+}
+
+/// The first ones get what there is; for the last one there is nothing left.
+#[test]
+fn who_can_not_have_the_walls_of_the_others_does_not_start() {
+    let service = Service::with_own_cache();
+    let done = with_user_namespaces(&service, 2, "best-effort", 4);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && done.stdout.is_empty(), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    assert!(!said.contains("not wholly shut in"), "{said}");
+}
+
+/// What a link leads to is not what was granted, and without its root a process does not start.
+#[tokio::test]
+async fn a_link_in_a_folders_place_ends_the_start() {
+    let folders =
+        "workers = 1\nfolders = [{ source = \"data/sub\", destination = \"/data\", writable = true }]";
+    let app = App::new("probe").worker(Guest::ProbeP3, folders).file("data/sub/own", "mine");
+    let cluster = Cluster::start(&[app]).await;
+    let list = || get(cluster.addr(), "/fs/list?path=/data");
+    let entries: serde_json::Value = list().await.json();
+    assert_eq!(entries, serde_json::json!({ "entries": ["own"] }));
+    let data = cluster.folder("probe").join("data");
+    std::fs::rename(data.join("sub"), data.join("aside")).unwrap();
+    symlink("/etc", data.join("sub")).unwrap();
+    cluster.process("worker probe/0").signal(Signal::SIGKILL);
+    cluster.log.wait_for("a link has taken the place of a folder").await;
+    std::fs::remove_file(data.join("sub")).unwrap();
+    std::fs::rename(data.join("aside"), data.join("sub")).unwrap();
+    let entries: serde_json::Value = list().await.json();
+    assert_eq!(entries, serde_json::json!({ "entries": ["own"] }));
+}
+
+/// The kernel counts what is in flight for all of a user, and holds it against the limit of who sends: the
+/// master's is to be the last that is reached.
+#[tokio::test]
+async fn a_child_may_have_half_of_the_masters_files() {
+    let keys = "workers = 1\nallowed-outbound-hosts = [\"http://127.0.0.1:1\"]";
+    let app = App::new("probe").worker(Guest::ProbeP2, keys).agent(Guest::ProbeP2, "");
+    let cluster = Cluster::start_with_few_files(&[app.more("[limits]\nopen-files = 1000000")], 1024).await;
+    let limit = |process: &OsProcess| {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id)).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        line.split_whitespace().take(2).map(|number| number.parse().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(limit(&cluster.master()), [1024, 1024]);
+    for which in ["worker probe/0", "agent probe", "broker probe"] {
+        let limits = eventually_some(which, async || {
+            let found = cluster.processes_of(which);
+            found.first().map(limit).filter(|limits| limits[0] < 1024)
+        })
+        .await;
+        assert_eq!(limits, [512, 512], "{which}");
+    }
 }
 
 /// The storekeeper, which is shut in, sees what they lead to.

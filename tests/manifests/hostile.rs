@@ -51,6 +51,28 @@ fn a_manifest_is_bounded() {
     }
 }
 
+/// Each is a mount in each process.
+#[test]
+fn folders_are_bounded() {
+    let folder = tempfile::tempdir().expect("makes a folder");
+    let file = folder.path().join("hatchery.toml");
+    fs::create_dir(folder.path().join("data")).expect("makes a folder");
+    fs::write(folder.path().join("worker.wasm"), "").expect("writes");
+    for (count, refused) in [(64, false), (65, true)] {
+        let each = |number| format!("{{ source = \"data\", destination = \"/d{number}\" }}");
+        let folders: Vec<String> = (0..count).map(each).collect();
+        let text = format!(
+            "name = \"a\"\nversion = \"0.1.0\"\n[worker]\ncomponent = \"worker.wasm\"\nlisten = \"127.0.0.1:0\"\n\
+             folders = [{}]\n",
+            folders.join(", ")
+        );
+        fs::write(&file, text).expect("writes");
+        let found = load(&file).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(found.contains("there are more than 64 folders"), refused, "{found}");
+        assert_eq!(found.is_empty(), !refused, "{found}");
+    }
+}
+
 /// Bits that mean something somewhere in a manifest.
 const PIECES: &[&str] = &[
     "",

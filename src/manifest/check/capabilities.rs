@@ -19,6 +19,9 @@ use super::{
 /// The most secrets of one component.
 pub const MAX_SECRETS: usize = 32;
 
+/// The most folders of one component: each is a mount, and takes place in its root.
+const MAX_FOLDERS: usize = 64;
+
 /// The longest name of a secret, in bytes: it is a file's too.
 const MAX_SECRET_NAME: usize = 128;
 
@@ -129,6 +132,14 @@ fn folders(table: &Section<'_, '_>, context: &Context<'_>, mistakes: &mut Mistak
         if let (Some(source), Some(destination)) = (source, destination) {
             found.push(Folder { source, destination, writable });
         }
+    }
+    if table
+        .get("folders")
+        .and_then(|folders| folders.get_ref().as_array())
+        .is_some_and(|all| all.len() > MAX_FOLDERS)
+    {
+        let title = format!("there are more than {MAX_FOLDERS} folders");
+        mistakes.at(table.key_place("folders"), title, "grant a folder that holds several");
     }
     found
 }

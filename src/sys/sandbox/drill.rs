@@ -13,9 +13,18 @@ use std::{
     ptr,
 };
 
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    fcntl::{OFlag, OpenHow, openat2},
+    libc,
+    sys::{
+        socket::{MsgFlags, SockaddrIn, sendto},
+        stat::Mode,
+    },
+};
 
 use super::{Profile, Room, seccomp};
+use crate::sys::inherit::LISTENER_FD;
 
 /// Asks for it: `FILTER PORT SOCKET FILE HOME`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
 /// sees what the other parts keep. A port that listens, the name of an abstract socket that does, a file
@@ -27,6 +36,9 @@ const THREADS: usize = 4096;
 
 /// More than a file may have.
 const BEYOND: i64 = 17 << 30;
+
+/// The mode of a file that runs as its owner.
+const SETUID: u32 = 0o4755;
 
 /// Fds that are looked for.
 const FDS: i32 = 4096;
@@ -116,6 +128,25 @@ fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<libc::c_int> {
     Ok(Errno::result(unsafe { libc::socket(family, kind, 0) })?)
 }
 
+/// The one that is shared, where there is one: else the number may be that of a file.
+fn listener() -> io::Result<libc::c_int> {
+    let (mut listens, mut size): (libc::c_int, _) = (0, 4);
+    let into = (&raw mut listens).cast();
+    // SAFETY: writes a number of this size.
+    let known =
+        unsafe { libc::getsockopt(LISTENER_FD, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, into, &raw mut size) };
+    Errno::result(known)?;
+    if listens == 1 { Ok(LISTENER_FD) } else { Err(Errno::EBADF.into()) }
+}
+
+/// A page.
+fn map(flags: libc::c_int) -> io::Result<*mut libc::c_void> {
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: where is the kernel's choice, so nothing that is there is replaced.
+    let page = unsafe { libc::mmap(ptr::null_mut(), 4096, access, flags, -1, 0) };
+    if page == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(page) }
+}
+
 fn open(path: impl AsRef<Path>) -> io::Result<()> {
     fs::File::open(path).map(drop)
 }
@@ -167,6 +198,27 @@ const ATTEMPTS: &[Attempt] = &[
         let _ = fs::remove_file(&path);
         written
     }),
+    ("make a setuid file", |_| {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = writable()?.join("drill-setuid");
+        fs::File::options().write(true).create(true).mode(SETUID).open(path).map(drop)
+    }),
+    ("make a setuid file by openat2", |_| {
+        let folder = fs::File::open(writable()?)?;
+        let how = OpenHow::new().flags(OFlag::O_CREAT | OFlag::O_WRONLY).mode(Mode::from_bits_retain(SETUID));
+        Ok(openat2(&folder, "drill-setuid-2", how).map(drop)?)
+    }),
+    ("make a file setuid", |_| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = fs::File::create(writable()?.join("drill-setuid-3"))?;
+        file.set_permissions(fs::Permissions::from_mode(SETUID))
+    }),
+    ("make a file setuid by its name", |_| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = writable()?.join("drill-setuid-4");
+        fs::File::create(&path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(SETUID))
+    }),
     ("look for fds that were not handed over", |_| {
         let known = |fd: i32| (0..=15).contains(&fd);
         // SAFETY: asks for flags, whether it is open or not.
@@ -174,6 +226,27 @@ const ATTEMPTS: &[Attempt] = &[
         if open.filter(|fd| !known(*fd)).count() > 0 { Ok(()) } else { Err(Errno::EBADF.into()) }
     }),
     ("connect to 127.0.0.1", |to| std::net::TcpStream::connect(("127.0.0.1", to.port)).map(drop)),
+    ("make a listener blocking", |_| {
+        // SAFETY: takes numbers only.
+        done(unsafe { libc::fcntl(listener()?, libc::F_SETFL, 0) }.into())
+    }),
+    ("make a listener blocking by ioctl", |_| {
+        let mut no: libc::c_int = 0;
+        // SAFETY: the number is read.
+        done(unsafe { libc::ioctl(listener()?, libc::FIONBIO, &raw mut no) }.into())
+    }),
+    ("connect by a listener", |to| {
+        // It must not listen any more; what then connects it is no `connect`.
+        // SAFETY: takes numbers only.
+        unsafe { libc::shutdown(listener()?, libc::SHUT_RD) };
+        let address = SockaddrIn::new(127, 0, 0, 1, to.port);
+        let flags = MsgFlags::from_bits_retain(libc::MSG_FASTOPEN | libc::MSG_DONTWAIT);
+        match sendto(LISTENER_FD, b"x", &address, flags) {
+            // Under way.
+            Err(Errno::EINPROGRESS) => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }),
     ("listen on a port", |_| std::net::TcpListener::bind("127.0.0.1:0").map(drop)),
     ("connect to an abstract socket", |to| {
         use std::os::linux::net::SocketAddrExt as _;
@@ -211,6 +284,14 @@ const ATTEMPTS: &[Attempt] = &[
             })?;
         }
         Ok(())
+    }),
+    ("memory that is not counted, shared", |_| map(libc::MAP_SHARED | libc::MAP_ANONYMOUS).map(drop)),
+    ("memory that is not counted, a stack", |_| {
+        map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN).map(drop)
+    }),
+    ("memory that is not counted, moved", |_| {
+        let page = map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)?;
+        call(libc::SYS_mremap, [page as libc::c_long, 4096, 8192, libc::MREMAP_MAYMOVE.into()])
     }),
     ("ptrace the master", |to| call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), to.master.into(), 0, 0])),
     ("kill the master", |to| call(libc::SYS_kill, [to.master.into(), 0, 0, 0])),

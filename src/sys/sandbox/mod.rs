@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Assume that a guest has escaped wasmtime and owns its process: what it then finds is decided here. Each
-//! part holds by itself where another one can't be had. What can't be had is in the [`Report`], which the
-//! child sends to the master.
+//! part holds by itself where another one can't be had on this machine, which a trial finds out. A child that
+//! lacks more than the trial did ends. What can't be had is in the [`Report`], which the child sends to the
+//! master.
 //!
 //! `main` calls [`enter`]; `spawn` hands the profile over. Which role gets what is decided in `master`.
 
@@ -36,7 +37,7 @@ use nix::libc;
 
 pub use self::{
     namespaces::Namespaces,
-    profile::{At, Folder, Isolation, Network, Profile, Room},
+    profile::{At, Folder, Isolation, Listener, Network, Profile, Room},
     report::{MAX_PARTS, Missing, Part, Report},
 };
 use super::{inherit, limits::machine_memory, memfd, misbehave, point, usage};
@@ -56,7 +57,7 @@ static ENTERED: OnceLock<Entered> = OnceLock::new();
 /// Shuts this process in, where it was started to be.
 ///
 /// # Errors
-/// The profile can't be read; or it is strict, and something can't be had.
+/// The profile can't be read; something can't be had, and it is strict or the trial had it.
 pub fn enter() -> anyhow::Result<()> {
     let Ok(fd) = inherit::take(inherit::SANDBOX_FD) else { return Ok(()) };
     // Else it is something that a shell left open.
@@ -68,10 +69,14 @@ pub fn enter() -> anyhow::Result<()> {
     file.rewind()?;
     file.take(MAX_PROFILE).read_to_end(&mut packet)?;
     let profile: Profile = postcard::from_bytes(&packet).context("the sandbox's profile is garbage")?;
-    let entered = apply(&profile);
+    let entered = apply(&profile)?;
     let missing = &entered.report.missing;
     if profile.isolation == Isolation::Strict && !missing.is_empty() {
         bail!("cannot start with isolation = \"strict\": {}", report::list(missing));
+    }
+    let lost: Vec<Missing> = missing.iter().filter(|one| !profile.may_lack(one.part)).copied().collect();
+    if !lost.is_empty() {
+        bail!("cannot shut this process in as the others are: {}", report::names(&lost));
     }
     let _ = ENTERED.set(entered);
     Ok(())
@@ -102,7 +107,7 @@ pub fn fds() -> &'static Path {
     Path::new(if moved { mounts::FDS } else { "/proc/self/fd" })
 }
 
-fn apply(profile: &Profile) -> Entered {
+fn apply(profile: &Profile) -> anyhow::Result<Entered> {
     let mut report = Report::default();
     // What is not there any more in a moment.
     usage::keep_open();
@@ -120,6 +125,10 @@ fn apply(profile: &Profile) -> Entered {
             report.note(Part::EmptyRoot, Ok(()));
             places
         }
+        // With the path that it was about.
+        Err(error) if !profile.may_lack(Part::EmptyRoot) => {
+            return Err(error).context("cannot shut this process in: no empty root");
+        }
         Err(error) => {
             report.note(Part::EmptyRoot, Err(error));
             vec![]
@@ -131,7 +140,7 @@ fn apply(profile: &Profile) -> Entered {
         {
             report.note(part, Err(io::Error::from_raw_os_error(libc::ENOSYS)));
         }
-        return Entered { report, places };
+        return Ok(Entered { report, places });
     }
     report.note(Part::NoNewPrivileges, privileges::no_new());
     let landlock = landlock::restrict(profile, &places).map(|abi| report.landlock_abi = abi);
@@ -141,5 +150,5 @@ fn apply(profile: &Profile) -> Entered {
     #[cfg(debug_assertions)]
     drill::run(profile);
     report.note(Part::Seccomp, seccomp::install(profile));
-    Entered { report, places }
+    Ok(Entered { report, places })
 }

@@ -22,8 +22,10 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat2},
     libc,
     mount::{MntFlags, MsFlags, mount, umount2},
+    sys::stat::Mode,
     unistd::{chdir, pivot_root},
 };
 
@@ -55,7 +57,7 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     }
     // What is mounted here from now on is nobody else's affair.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let mut trees = vec![Tree::take(Path::new("/proc/self/fd"), FDS.into(), Writes::No)?];
+    let mut trees = vec![Tree::take(follow(Path::new("/proc/self/fd"))?, FDS.into(), Writes::No)?];
     let mut places = vec![];
     for (number, folder) in profile.folders.iter().enumerate() {
         match take(folder, number) {
@@ -66,7 +68,10 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
             // Whoever opens it hears so, by its own path.
             Err(error) if is_out_of_reach(folder, &error) => {}
             // A file that forbids something must not look as if it was not there.
-            Err(error) => return Err(error),
+            Err(error) => {
+                let path = folder.source.display();
+                return Err(io::Error::new(error.kind(), format!("cannot take {path} into it: {error}")));
+            }
         }
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -105,7 +110,29 @@ fn take(folder: &Folder, number: usize) -> io::Result<(Tree, PathBuf)> {
         At::Real => folder.source.canonicalize()?,
     };
     let writes = if folder.writable { Writes::Yes } else { Writes::No };
-    Ok((Tree::take(&folder.source, at.clone(), writes)?, at))
+    let source = match folder.at {
+        At::Number => itself(&folder.source)?,
+        At::Given | At::Real => follow(&folder.source)?,
+    };
+    Ok((Tree::take(source, at.clone(), writes)?, at))
+}
+
+fn follow(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// What a guest was granted is a path without links. One that has taken its place leads to what it was not
+/// granted.
+fn itself(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY;
+    let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(AT_FDCWD, path, how) {
+        Err(Errno::ELOOP) => {
+            let what = "a link has taken the place of a folder; deploy or start the app again";
+            Err(io::Error::other(what))
+        }
+        other => Ok(other?),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,13 +142,13 @@ enum Writes {
 }
 
 impl Tree {
-    fn take(source: &Path, at: PathBuf, writes: Writes) -> io::Result<Self> {
-        let path = CString::new(source.as_os_str().as_bytes())?;
+    fn take(source: OwnedFd, at: PathBuf, writes: Writes) -> io::Result<Self> {
         let flags = libc::OPEN_TREE_CLONE
             | libc::OPEN_TREE_CLOEXEC
-            | libc::c_uint::try_from(libc::AT_RECURSIVE).map_err(io::Error::other)?;
-        // SAFETY: the path ends in NUL.
-        let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+            | libc::c_uint::try_from(libc::AT_RECURSIVE | libc::AT_EMPTY_PATH).map_err(io::Error::other)?;
+        let (source, none) = (source.as_raw_fd(), c"".as_ptr());
+        // SAFETY: the fd is open until the end, and the path ends in NUL.
+        let fd = unsafe { libc::syscall(libc::SYS_open_tree, source, none, flags) };
         let fd = i32::try_from(Errno::result(fd)?).map_err(io::Error::other)?;
         // SAFETY: the call has just made it, and nobody else knows it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };

@@ -5,7 +5,7 @@ use std::io;
 use nix::{libc, unistd};
 use serde::{Deserialize, Serialize};
 
-use super::{Network, Part, Profile, Report};
+use super::{Network, Part, Profile, Report, profile::is_left_out};
 
 /// A set of them, as flags of clone(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,13 +37,23 @@ impl Namespaces {
             | libc::CLONE_NEWCGROUP,
     );
 
-    pub(super) fn without_net_if(self, keeps_net: bool) -> Self {
-        if keeps_net { Self(self.0 & !libc::CLONE_NEWNET) } else { self }
+    /// For a trial: sets to try, the best first; with the last one it always starts.
+    #[must_use]
+    pub fn to_try() -> Vec<Self> {
+        if is_left_out() {
+            return vec![Self::NONE];
+        }
+        // Only a privileged process can be cloned into the second.
+        vec![Self::ALL, Self(Self::ALL.0 & !libc::CLONE_NEWUSER), Self::NONE]
     }
 
-    /// Only a privileged process can be cloned into these.
-    pub(super) fn without_user(self) -> Self {
-        Self(self.0 & !libc::CLONE_NEWUSER)
+    /// Those of them for a process with this network.
+    #[must_use]
+    pub fn with(self, network: Network) -> Self {
+        match network {
+            Network::Host => Self(self.0 & !libc::CLONE_NEWNET),
+            Network::None => self,
+        }
     }
 
     pub(crate) fn flags(self) -> i32 {
@@ -76,5 +86,20 @@ pub(super) fn note(profile: &Profile, report: &mut Report) {
     if profile.namespaces.0 & libc::CLONE_NEWUTS != 0 {
         // Where that fails, an escaped guest learns the host's name.
         let _ = unistd::sethostname("hatchery");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_try_is_always_possible() {
+        let tries = Namespaces::to_try();
+        assert!(tries[0].user() && tries[0].pid() && !tries[1].user() && tries[1].pid());
+        assert_eq!(tries.last(), Some(&Namespaces::NONE));
+        assert_eq!(Namespaces::NONE.with(Network::Host), Namespaces::NONE);
+        assert_eq!(Namespaces::ALL.with(Network::None), Namespaces::ALL);
+        assert_ne!(Namespaces::ALL.with(Network::Host), Namespaces::ALL);
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Namespaces;
+use super::{Namespaces, Part};
 
 /// For one child.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,21 @@ pub struct Profile {
     pub network: Network,
     /// Is it to run where a part can't be had?
     pub isolation: Isolation,
-    /// Those that it was started in; `spawn` fills them in.
+    /// Those that it is started in.
     pub namespaces: Namespaces,
+    /// Does it accept connections by itself?
+    pub listener: Listener,
+    /// Parts that the trial could not have either. `None`: this is the trial, which finds out.
+    pub may_lack: Option<Vec<Part>>,
+}
+
+/// Where a process's connections come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listener {
+    /// It is handed connections, or has none.
+    None,
+    /// It has the listener, as the master and its other workers have: `balance = "shared"`.
+    Shared,
 }
 
 /// What a process does.
@@ -85,13 +98,10 @@ pub(super) fn is_left_out() -> bool {
 }
 
 impl Profile {
-    /// The namespaces to try, the best first; with none at all it always starts.
-    pub(crate) fn wanted(&self) -> Vec<Namespaces> {
-        if is_left_out() {
-            return vec![Namespaces::NONE];
-        }
-        let all = Namespaces::ALL.without_net_if(self.network == Network::Host);
-        vec![all, all.without_user(), Namespaces::NONE]
+    /// Is it to start without this part? Only where nobody can have it here: that it can't be had this once may be
+    /// somebody's doing.
+    pub(super) fn may_lack(&self, part: Part) -> bool {
+        self.may_lack.as_ref().is_none_or(|parts| parts.contains(&part))
     }
 }
 
@@ -102,15 +112,6 @@ pub(super) mod tests {
     pub(in super::super) fn profile(room: Room, network: Network) -> Profile {
         let folders = vec![Folder { source: "/tmp".into(), at: At::Number, writable: true }];
         let (isolation, namespaces) = (Isolation::BestEffort, Namespaces::NONE);
-        Profile { room, folders, network, isolation, namespaces }
-    }
-
-    #[test]
-    fn the_last_try_is_always_possible() {
-        for network in [Network::Host, Network::None] {
-            let wanted = profile(Room::Guest, network).wanted();
-            assert!(wanted[0].user() && wanted[0].pid() && !wanted[1].user());
-            assert_eq!(wanted.last(), Some(&Namespaces::NONE));
-        }
+        Profile { room, folders, network, isolation, namespaces, listener: Listener::None, may_lack: None }
     }
 }

@@ -101,7 +101,7 @@ pub struct Missing {
 pub struct Limits {
     /// Open files.
     pub files: u64,
-    /// Threads and processes. `None`: as many as its user may have.
+    /// Threads and processes. `None`: as many as its user may have; for root that is as many as there can be.
     pub processes: Option<u64>,
     /// Bytes of a file.
     pub file_size: u64,
@@ -145,14 +145,18 @@ impl Report {
 
 /// Each by its name and why, with what to do; the same advice once.
 pub(super) fn list(missing: &[Missing]) -> String {
-    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let mut advice: Vec<&str> = vec![];
     for one in missing {
         if !advice.contains(&one.part.advice()) {
             advice.push(one.part.advice());
         }
     }
-    format!("{}; {}", names.join(", "), advice.join("; "))
+    format!("{}; {}", names(missing), advice.join("; "))
+}
+
+/// Each by its name and why.
+pub(super) fn names(missing: &[Missing]) -> String {
+    missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Missing {

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context as _, bail};
 
 use super::Generations;
 use crate::{
@@ -11,8 +11,10 @@ use crate::{
     master::{
         bind::bind,
         front::{self, Front},
+        isolation,
         release::Release,
     },
+    sys::sandbox::Part,
 };
 
 /// What there is already of what a release's workers want.
@@ -66,7 +68,18 @@ impl Generations {
             Some(worker) => {
                 let there = match self.kept(worker) {
                     Kept::Front => return Ok(Arc::clone(&self.serving.front)),
-                    Kept::Listener => self.serving.front.listener().ok().flatten(),
+                    Kept::Listener => {
+                        let before = self.serving.release.app.worker.as_ref().map(|worker| worker.balance);
+                        let shared = before == Some(Balance::Shared) || worker.balance == Balance::Shared;
+                        if shared && !isolation::holds(Part::Seccomp) {
+                            bail!(
+                                "`balance` of {name} can't be changed to or from \"shared\" while it serves, \
+                                 on a machine without seccomp: a worker could make the master wait at their \
+                                 listener; stop the app and start it again"
+                            );
+                        }
+                        self.serving.front.listener().ok().flatten()
+                    }
                     Kept::Nothing => None,
                 };
                 Some(front::Options {
