@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use super::{exit, isolation};
 use crate::{
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
+    log,
     sys::{
         fd_socket::FdSocket,
-        inherit::CONTROL_FD,
+        inherit::{CONTROL_FD, LOG_FD},
         memfd,
         spawn::{Child, Spawn, spawn},
     },
@@ -39,10 +40,12 @@ pub struct Compiled {
 pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
     let what = format!("{} of {} ({})", request.role, request.app, request.component.display());
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
+    let log = log::collect(log::Whose::of_app(&request.app, "compiler"), log::RATE)
+        .context("cannot make a pipe for a compiler's log")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {} {}", request.app, request.role),
         args: super::arguments::of("compiler"),
-        fds: vec![(theirs, CONTROL_FD)],
+        fds: vec![(log, LOG_FD), (theirs, CONTROL_FD)],
         sandbox: Some(isolation::compiler(&request)),
     })
     .await

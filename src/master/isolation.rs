@@ -16,9 +16,10 @@ use tokio::{io::AsyncReadExt as _, time::timeout};
 use crate::{
     cluster::Role,
     ipc::{compile::CompileRequest, link, message::Boot},
+    log,
     manifest::Component,
     sys::{
-        inherit::CONTROL_FD,
+        inherit::{CONTROL_FD, LOG_FD},
         sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room},
         spawn::{Spawn, spawn},
     },
@@ -56,11 +57,13 @@ pub(super) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
 
 async fn try_out() -> anyhow::Result<Report> {
     let (stream, theirs) = link::pair().context("cannot make a socket for a trial of the sandbox")?;
+    let log = log::collect(log::Whose::of_master("trial"), log::RATE)
+        .context("cannot make a pipe for a trial's log")?;
     let profile = profile(Room::Guest, vec![], Network::None);
     let mut child = spawn(Spawn {
         title: "hatchery: trial".to_owned(),
         args: super::arguments::of("trial"),
-        fds: vec![(theirs, CONTROL_FD)],
+        fds: vec![(log, LOG_FD), (theirs, CONTROL_FD)],
         sandbox: Some(Profile { isolation: Isolation::BestEffort, ..profile }),
     })
     .await
