@@ -14,7 +14,6 @@ use crate::{
         denials::Reporter,
         link::{self, Reader, Sender},
     },
-    log,
     sys::{fd_socket::FdSocket, inherit, limits, name, parent},
 };
 
@@ -44,7 +43,6 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
         Some((ToBroker::Boot(boot), _)) => *boot,
         None => process::exit(MASTER_GONE),
     };
-    log::name_broker(&boot.app);
     child::beat(boot.hang_timeout)?;
     let handed = inherit::take(inherit::HANDOFF_FD).context("no socket for peers was handed over")?;
     serve_all(boot, FdSocket::from_fd(handed)?, reader, sender).await

@@ -70,7 +70,6 @@ impl Child {
         log::limit(boot.app.limits.log_rate, &counters);
         super::pulse::start(boot.app.limits.hang_timeout)?;
         sender.set_queue(boot.app.limits.queue_size);
-        log::name(&boot.app.name, boot.process.role, boot.process.slot);
         let outgoing = super::outgoing::outgoing(&boot, &sender, &counters)?;
         let cluster = Arc::new(Cluster::new(&boot, sender, blackbox.clone(), counters.clone(), outgoing));
         let inbox = Inbox::new(reader, cluster.clone());

@@ -148,12 +148,13 @@ impl Cli {
     ///
     /// Why it could not be done, for the user.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        log::init(self.log_format, self.log_level);
+        let is_child = self.verb.is_child();
+        let writer = if is_child { log::Writer::Child } else { log::Writer::Master };
+        log::init(self.log_format, self.log_level, writer);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
-        let is_child = self.verb.is_child();
         let mut code = ExitCode::SUCCESS;
         let result = runtime.block_on(async {
             match self.verb {
@@ -191,6 +192,7 @@ impl Cli {
         });
         // A guest's blocking call into the file system must not hold up the end.
         runtime.shutdown_background();
+        log::finish();
         match result {
             Ok(()) => Ok(code),
             Err(error) if is_child => {

@@ -17,7 +17,7 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamResult},
 };
 
-use crate::log::{GUEST_STDERR, GUEST_STDOUT};
+use crate::log::{GUEST_STDERR, GUEST_STDOUT, split};
 
 /// The longest line, in bytes; a longer one continues as a new line.
 pub(super) const MAX_LINE: usize = 8 * 1024;
@@ -48,7 +48,7 @@ impl Output {
 
     fn take(&self, bytes: &[u8]) {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        split(&mut line, bytes, |text| self.emit(text));
+        split(&mut line, bytes, MAX_LINE, |text| self.emit(text));
     }
 
     fn emit(&self, line: &[u8]) {
@@ -69,26 +69,6 @@ impl Drop for Output {
                 self.emit(&line);
             }
         }
-    }
-}
-
-/// Adds `bytes` to the open line and gives every line that is complete, or too long, to `emit`.
-fn split(open: &mut Vec<u8>, mut bytes: &[u8], mut emit: impl FnMut(&[u8])) {
-    while !bytes.is_empty() {
-        let room = MAX_LINE - open.len();
-        let window = &bytes[..bytes.len().min(room)];
-        if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
-            open.extend_from_slice(&window[..end]);
-            bytes = &bytes[end + 1..];
-        } else {
-            open.extend_from_slice(window);
-            bytes = &bytes[window.len()..];
-            if open.len() < MAX_LINE {
-                return;
-            }
-        }
-        emit(open);
-        open.clear();
     }
 }
 
@@ -156,7 +136,7 @@ mod tests {
         let mut open = Vec::new();
         let mut out = Vec::new();
         for bytes in writes {
-            split(&mut open, bytes, |line| out.push(text(line).into_owned()));
+            split(&mut open, bytes, MAX_LINE, |line| out.push(text(line).into_owned()));
         }
         (out, open.len())
     }

@@ -1,12 +1,17 @@
-//! What processes say: one line an event, written whole with one call, to standard error.
+//! What processes say: one line an event, written whole with one call, to standard error. A child's is a pipe
+//! to the master, which puts its lines into the log.
 //!
-//! Every line says whose it is: `master`, or app, role and slot. What guests print comes here too
+//! Every line there says whose it is: `master`, or app, role and slot. What guests print comes here too
 //! (targets [`GUEST_STDOUT`] and [`GUEST_STDERR`]).
 
+mod checked;
+mod collect;
 mod limit;
 mod printable;
 pub mod rotate;
+mod split;
 mod text;
+mod whose;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -20,9 +25,14 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-pub use self::limit::{limit, say_dropped};
-pub(crate) use self::printable::printable;
-use crate::{cluster::Role, ipc::blackbox::BlackBox};
+use self::checked::Look;
+pub use self::{
+    collect::{RATE, collect, finish},
+    limit::{limit, say_dropped},
+    whose::Whose,
+};
+pub(crate) use self::{printable::printable, split::split};
+use crate::ipc::blackbox::BlackBox;
 
 /// The target of what guests write to standard output.
 pub const GUEST_STDOUT: &str = "guest.stdout";
@@ -52,8 +62,16 @@ impl Format {
 }
 
 static BLACKBOX: OnceLock<Arc<BlackBox>> = OnceLock::new();
-static NAME: OnceLock<String> = OnceLock::new();
-static ARGUMENTS: OnceLock<[String; 4]> = OnceLock::new();
+static FORMAT: OnceLock<(Format, LevelFilter)> = OnceLock::new();
+
+/// Who writes lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// A master, or a verb that is done at once: straight into the log.
+    Master,
+    /// A child: to the master, which knows whose they are, and what a terminal is shown.
+    Child,
+}
 
 /// Are colours wanted on standard error?
 #[must_use]
@@ -62,9 +80,8 @@ pub fn coloured() -> bool {
 }
 
 /// Begins to write lines. Once per process.
-pub fn init(format: Format, level: LevelFilter) {
-    let arguments = ["--log-format", format.as_str(), "--log-level", &level.to_string()].map(str::to_owned);
-    let _ = ARGUMENTS.set(arguments);
+pub fn init(format: Format, level: LevelFilter, writer: Writer) {
+    let _ = FORMAT.set((format, level));
     // Libraries say much at `info` that is no user's business.
     let targets = Targets::new()
         .with_target("hatchery", level)
@@ -76,7 +93,12 @@ pub fn init(format: Format, level: LevelFilter) {
     let registry = tracing_subscriber::registry().with(targets);
     match format {
         Format::Text => {
-            let layer = tracing_subscriber::fmt::layer().with_ansi(coloured()).event_format(text::Text);
+            let (name, coloured) = match writer {
+                Writer::Master => (Some("master"), coloured()),
+                Writer::Child => (None, false),
+            };
+            let layer =
+                tracing_subscriber::fmt::layer().with_ansi(coloured).event_format(text::Text { name });
             registry.with(layer.with_writer(Writers)).init();
         }
         Format::Json => {
@@ -133,25 +155,15 @@ impl io::Write for Lines {
 }
 
 /// What makes a child's log look as this process's: options of the command line.
-pub fn arguments() -> impl Iterator<Item = &'static str> {
-    ARGUMENTS.get().into_iter().flatten().map(String::as_str)
+pub fn arguments() -> impl Iterator<Item = String> {
+    let options = FORMAT.get().map(|(format, level)| {
+        ["--log-format".to_owned(), format.as_str().to_owned(), "--log-level".to_owned(), level.to_string()]
+    });
+    options.into_iter().flatten()
 }
 
-/// From now on, this process's lines are of this part of this app.
-pub fn name(app: &str, role: Role, slot: u32) {
-    let part = match role {
-        Role::Agent => format!("{app} agent"),
-        Role::Worker => format!("{app} worker/{slot}"),
-    };
-    if NAME.set(part).is_ok() {
-        // The one span that JSON lines show, for as long as the process lives.
-        std::mem::forget(tracing::error_span!("process", app, %role, slot).entered());
-    }
-}
-
-/// From now on, this process's lines are of this app's broker.
-pub fn name_broker(app: &str) {
-    if NAME.set(format!("{app} broker")).is_ok() {
-        std::mem::forget(tracing::error_span!("process", app, role = "broker").entered());
-    }
+/// How lines of children are to look here.
+fn look() -> Look {
+    let format = FORMAT.get().map(|(format, _)| *format).unwrap_or_default();
+    Look { format, coloured: coloured() }
 }

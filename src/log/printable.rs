@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::text::FURTHER;
+
 /// Control characters and those that turn the direction of text are shown, not obeyed; a further line
 /// is indented, so that it can't pass for one of its own.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
@@ -11,7 +13,8 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     let mut shown = String::with_capacity(text.len() + 64);
     for c in text.trim_end().chars() {
         if c == '\n' {
-            shown.push_str("\n    ");
+            shown.push('\n');
+            shown.push_str(FURTHER);
         } else if is_hostile(c) {
             shown.extend(c.escape_default());
         } else {

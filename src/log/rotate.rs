@@ -1,5 +1,5 @@
-//! Keeps the log of a master in the background bounded. Every process of a cluster has the same file
-//! open, so it is copied and cut rather than renamed; what is written in between is lost.
+//! Keeps the log of a master in the background bounded. It is the master's standard error from before it
+//! began, so it is copied and cut rather than renamed; what is written in between is lost.
 
 use std::{
     fs, io,
@@ -40,7 +40,7 @@ fn cut(log: &Path, most: u64) -> io::Result<()> {
             _ => {}
         }
     }
-    // Everybody appends: after this, from the beginning.
+    // It is appended to: after this, from the beginning.
     fs::OpenOptions::new().write(true).open(log)?.set_len(0)
 }
 

@@ -1,4 +1,5 @@
-//! A line for people: `2026-11-20T06:49:24.123Z INFO cache worker/0 out | ready`.
+//! A line for people: `2026-11-20T06:49:24.123Z INFO cache worker/0 out | ready`. A child leaves its name out,
+//! which the master puts in (`checked`).
 
 use std::fmt;
 
@@ -8,9 +9,18 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{GUEST_STDERR, GUEST_STDOUT, NAME, printable::printable};
+use super::{GUEST_STDERR, GUEST_STDOUT, printable::printable};
 
-pub(super) struct Text;
+/// Letters that a level takes.
+pub(super) const LEVEL: usize = 5;
+
+/// What further lines of an event begin with.
+pub(super) const FURTHER: &str = "    ";
+
+pub(super) struct Text {
+    /// Whose lines they are. `None`: the master knows.
+    pub(super) name: Option<&'static str>,
+}
 
 impl<S, N> FormatEvent<S, N> for Text
 where
@@ -23,12 +33,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = jiff::Timestamp::now();
-        let level = *event.metadata().level();
-        let (dim, colour, plain) =
-            if writer.has_ansi_escapes() { ("\x1b[2m", colour(level), "\x1b[0m") } else { ("", "", "") };
-        let name = NAME.get().map_or("master", String::as_str);
-        write!(writer, "{dim}{now:.3}{plain} {colour}{level:<5}{plain} {name} ")?;
+        let coloured = writer.has_ansi_escapes();
+        head(&mut writer, jiff::Timestamp::now(), *event.metadata().level(), coloured)?;
+        if let Some(name) = self.name {
+            write!(writer, "{name} ")?;
+        }
         match event.metadata().target() {
             GUEST_STDOUT => writer.write_str("out | ")?,
             GUEST_STDERR => writer.write_str("err | ")?,
@@ -39,6 +48,17 @@ where
         context.field_format().format_fields(Writer::new(&mut fields), event)?;
         writeln!(writer, "{}", printable(&fields))
     }
+}
+
+/// The time and the level, and a blank after each.
+pub(super) fn head(
+    to: &mut impl fmt::Write,
+    time: jiff::Timestamp,
+    level: Level,
+    coloured: bool,
+) -> fmt::Result {
+    let (dim, colour, plain) = if coloured { ("\x1b[2m", colour(level), "\x1b[0m") } else { ("", "", "") };
+    write!(to, "{dim}{time:.3}{plain} {colour}{level:<LEVEL$}{plain} ")
 }
 
 fn colour(level: Level) -> &'static str {

@@ -7,5 +7,5 @@ use crate::log;
 /// For a child that is a `verb`: `worker`, `agent`, `compiler` or `storekeeper`.
 pub(super) fn of(verb: &str) -> Vec<OsString> {
     let master = std::process::id().to_string();
-    [verb.to_owned(), master].into_iter().chain(log::arguments().map(str::to_owned)).map(Into::into).collect()
+    [verb.to_owned(), master].into_iter().chain(log::arguments()).map(Into::into).collect()
 }

@@ -42,10 +42,11 @@ use crate::{
         broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
         link::{self, Reader, Sender},
     },
+    log,
     manifest::App,
     sys::{
         fd_socket::FdSocket,
-        inherit::{CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD},
+        inherit::{CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LOG_FD},
         spawn::{Child, Spawn, spawn},
     },
 };
@@ -173,10 +174,16 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let (stream, their_stream) = link::pair()?;
     let (handoff, their_handoff) = FdSocket::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
+    let log = log::collect(log::Whose::of_app(&options.app.name, "broker"), options.app.limits.log_rate)?;
     let spawned = spawn(Spawn {
         title: format!("hatchery: broker {}", options.app.name),
         args: super::arguments::of("broker"),
-        fds: vec![(their_stream, CONTROL_FD), (their_handoff, HANDOFF_FD), (their_heartbeat, HEARTBEAT_FD)],
+        fds: vec![
+            (log, LOG_FD),
+            (their_stream, CONTROL_FD),
+            (their_handoff, HANDOFF_FD),
+            (their_heartbeat, HEARTBEAT_FD),
+        ],
         sandbox: Some(isolation::broker()),
     });
     let mut child = spawned.await.context("it could not be started")?;

@@ -47,10 +47,11 @@ use crate::{
         link::{self, SendError, Sender},
         message::{Boot, ToChild, ToMaster},
     },
+    log,
     sys::{
         inherit::{
             BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
-            LISTENER_FD,
+            LISTENER_FD, LOG_FD,
         },
         spawn::{Child as Process, Spawn, spawn},
     },
@@ -219,7 +220,9 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     let blackbox = blackbox::create()?;
     let their_blackbox = blackbox.try_clone()?;
     let (counters, their_counters) = counters::create()?;
+    let whose = log::Whose::guest(&boot.app.name, boot.process.role, boot.process.slot);
     let fds: Vec<(OwnedFd, RawFd)> = [
+        (Some(log::collect(whose, limits.log_rate)?), LOG_FD),
         (Some(theirs), CONTROL_FD),
         (code, COMPONENT_FD),
         (handoff, HANDOFF_FD),

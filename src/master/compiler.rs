@@ -18,9 +18,10 @@ use super::{exit, isolation};
 use crate::{
     digest::Digest,
     ipc::compile::{Answer, Code, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
+    log,
     sys::{
         fd_socket::FdSocket,
-        inherit::{COMPONENT_FD, CONTROL_FD},
+        inherit::{COMPONENT_FD, CONTROL_FD, LOG_FD},
         spawn::{Child, Spawn, spawn},
     },
 };
@@ -106,10 +107,12 @@ async fn ask(
     limit: Duration,
 ) -> anyhow::Result<Option<Asked>> {
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
+    let log = log::collect(log::Whose::of_master("compiler"), log::RATE)
+        .context("cannot make a pipe for a compiler's log")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {title}"),
         args: super::arguments::of("compiler"),
-        fds: [(theirs, CONTROL_FD)].into_iter().chain(fds).collect(),
+        fds: [(log, LOG_FD), (theirs, CONTROL_FD)].into_iter().chain(fds).collect(),
         sandbox: Some(isolation::compiler()),
     })
     .await

@@ -92,7 +92,7 @@ struct Report<'a> {
     /// In hand at that moment, the oldest first.
     requests: &'a [Request],
     /// The last lines that the process logged.
-    log: Vec<String>,
+    log: &'a [String],
 }
 
 /// Writes a report and names it in the log. A report that can't be written is no failure of anything
@@ -115,7 +115,7 @@ fn write(folder: &Path, who: &Who, kind: Kind, reason: &str, left: &Contents) ->
         reason: lines.next().unwrap_or_default(),
         backtrace: lines.map(str::trim).collect(),
         requests: &left.requests,
-        log: left.lines.iter().map(|line| without_colour(line)).collect(),
+        log: &left.lines,
     };
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     // By name they are in the order of time.
@@ -136,17 +136,6 @@ fn prune(folder: &Path) -> anyhow::Result<()> {
         fs::remove_file(old).with_context(|| format!("cannot remove {}", old.display()))?;
     }
     Ok(())
-}
-
-/// Lines for a terminal have colours.
-pub(super) fn without_colour(line: &str) -> String {
-    let mut plain = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, code)) = rest.split_once("\x1b[") {
-        plain.push_str(before);
-        rest = code.split_once('m').map_or("", |(_, after)| after);
-    }
-    plain + rest
 }
 
 #[cfg(test)]
@@ -175,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let left = Contents {
             requests: vec![Request { request: "GET /slow".to_owned(), age_ms: 12 }],
-            lines: vec!["\x1b[2mtime\x1b[0m it goes".to_owned()],
+            lines: vec!["time it goes".to_owned()],
         };
         let reason = "wasm trap: unreachable\n    0: probe!trap\n    1: probe!answer";
         let file = write(folder.path(), &Who::nobody(), Kind::Trap, reason, &left).unwrap();

@@ -18,9 +18,10 @@ use super::resolver;
 use crate::{
     cluster::Role,
     ipc::{link, message::Boot},
+    log,
     manifest::{Balance, Component, Worker},
     sys::{
-        inherit::CONTROL_FD,
+        inherit::{CONTROL_FD, LOG_FD},
         sandbox::{At, Folder, Isolation, Listener, Namespaces, Network, Part, Profile, Report, Room},
         spawn::{Child, Spawn, spawn},
     },
@@ -98,12 +99,13 @@ fn is_refused(error: &io::Error) -> bool {
 
 async fn start(namespaces: Namespaces) -> io::Result<(Child, UnixStream)> {
     let (stream, theirs) = link::pair()?;
+    let log = log::collect(log::Whose::of_master("trial"), log::RATE)?;
     let profile = profile(Room::Guest, vec![], Network::None);
     let profile = Profile { isolation: Isolation::BestEffort, namespaces, may_lack: None, ..profile };
     let child = spawn(Spawn {
         title: "hatchery: trial".to_owned(),
         args: super::arguments::of("trial"),
-        fds: vec![(theirs, CONTROL_FD)],
+        fds: vec![(log, LOG_FD), (theirs, CONTROL_FD)],
         sandbox: Some(profile),
     });
     Ok((child.await?, stream))

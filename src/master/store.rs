@@ -20,8 +20,9 @@ use crate::{
         link,
         store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
     },
+    log,
     sys::{
-        inherit::{COMPONENT_FD, CONTROL_FD},
+        inherit::{COMPONENT_FD, CONTROL_FD, LOG_FD},
         point,
         spawn::{Child, Spawn, spawn},
     },
@@ -69,7 +70,9 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     let request =
         postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
-    let fds = [(Some(theirs), CONTROL_FD), (archive, COMPONENT_FD)];
+    let log = log::collect(log::Whose::of_master("storekeeper"), log::RATE)
+        .context("cannot make a pipe for a storekeeper's log")?;
+    let fds = [(Some(log), LOG_FD), (Some(theirs), CONTROL_FD), (archive, COMPONENT_FD)];
     let child = spawn(Spawn {
         title: "hatchery: storekeeper".to_owned(),
         args: super::arguments::of("storekeeper"),

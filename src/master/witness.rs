@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     ipc::blackbox::{self, Contents, Request},
+    log::printable,
     sys::{sandbox::Report, user},
 };
 
@@ -114,7 +115,7 @@ impl Witness {
 /// Without the frames of backtraces, which are in the crash report, and would leave no room for what the
 /// guest said before.
 fn last_of(lines: &[String]) -> Vec<String> {
-    let plain: Vec<String> = lines.iter().map(|line| crash::without_colour(line)).collect();
+    let plain: Vec<String> = lines.iter().map(|line| printable(line).into_owned()).collect();
     let mut last: Vec<String> =
         plain.into_iter().rev().filter(|line| !is_frame(line)).take(LAST_LINES).collect();
     last.reverse();

@@ -10,6 +10,9 @@ use std::{
 
 use command_fds::inherited::{init_inherited_fds, take_fd_ownership};
 
+/// The child's standard error: a pipe to the master's log (`log::collect`). `take` has nothing to do with it.
+pub const LOG_FD: RawFd = 2;
+
 /// The child's end of the control stream (`ipc::link`).
 pub const CONTROL_FD: RawFd = 3;
 

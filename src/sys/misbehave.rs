@@ -1,8 +1,8 @@
 //! A child that does what no child of ours does, in builds for tests only: sends raw bytes, and fds, on its
-//! control socket, when a file says so.
+//! control socket, or writes them to its log, when a file says so.
 //!
 //! `sandbox` has it kept while files can be opened, and `child` begins it; the tests write the file. Its line: the child's OS pid, how
-//! many fds go with each write, how many writes, and the bytes in hex.
+//! many fds go with each write (`log`: it goes to the log), how many writes, and the bytes in hex.
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
@@ -11,7 +11,7 @@ pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
 mod tests_only {
     use std::{
         fs::File,
-        io::{self, IoSlice},
+        io::{self, IoSlice, Write as _},
         os::{
             fd::{AsFd, AsRawFd as _, OwnedFd},
             unix::fs::FileExt as _,
@@ -46,10 +46,14 @@ mod tests_only {
         thread::spawn(move || {
             loop {
                 thread::sleep(LOOK);
-                if let Some((fds, times, bytes)) = wanted(file, *own) {
+                if let Some((to, times, bytes)) = wanted(file, *own) {
                     for _ in 0..times {
+                        let sent = match to {
+                            To::Control { fds } => send(&control, &bytes, fds),
+                            To::Log => io::stderr().write_all(&bytes),
+                        };
                         // The master may have had enough.
-                        if send(&control, &bytes, fds).is_err() {
+                        if sent.is_err() {
                             return;
                         }
                     }
@@ -59,7 +63,12 @@ mod tests_only {
         });
     }
 
-    fn wanted(file: &File, own: u32) -> Option<(usize, usize, Vec<u8>)> {
+    enum To {
+        Control { fds: usize },
+        Log,
+    }
+
+    fn wanted(file: &File, own: u32) -> Option<(To, usize, Vec<u8>)> {
         let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
         file.read_exact_at(&mut buf, 0).ok()?;
         let text = std::str::from_utf8(&buf).ok()?;
@@ -67,11 +76,15 @@ mod tests_only {
         let (line, _) = text.split_once('\n')?;
         let mut words = line.split(' ');
         let pid: u32 = words.next()?.parse().ok()?;
-        let (fds, times) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let to = match words.next()? {
+            "log" => To::Log,
+            fds => To::Control { fds: fds.parse().ok()? },
+        };
+        let times = words.next()?.parse().ok()?;
         let hex = words.next()?;
         let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
         let bytes: Option<Vec<u8>> = bytes.collect();
-        (pid == own).then_some((fds, times, bytes?))
+        (pid == own).then_some((to, times, bytes?))
     }
 
     /// Writes all of these bytes, and with the first of them so many copies of the socket itself.

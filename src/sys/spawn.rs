@@ -42,14 +42,15 @@ pub struct Spawn {
     pub title: String,
     /// What follows it.
     pub args: Vec<OsString>,
-    /// What the child has open beside stderr, and under which number. All else is closed.
+    /// What the child has open, and under which number. All else is closed, but stderr, which is the master's
+    /// where none is given.
     pub fds: Vec<(OwnedFd, RawFd)>,
     /// What it shuts itself into, first thing. `None`: nothing.
     pub sandbox: Option<Profile>,
 }
 
 /// Starts `/proc/self/exe`, which is this binary even if the file was replaced meanwhile: stdin and
-/// stdout are null, stderr is the master's, its process group is its own (the terminal's Ctrl-C
+/// stdout are null, its process group is its own (the terminal's Ctrl-C
 /// reaches the master only). Dropping the child kills it.
 ///
 /// # Errors

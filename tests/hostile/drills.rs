@@ -134,9 +134,9 @@ async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
     assert_eq!(setuid_files(&data).is_empty(), filter == "on", "{:?}", setuid_files(&data));
     let mut outcomes = Outcomes::new();
     for line in all.lines() {
-        let Some((role, rest)) = line.strip_prefix("drill ").and_then(|line| line.split_once(" | ")) else {
-            continue;
-        };
+        // Past the host's own lines, so it comes as it is.
+        let written = line.split_once("raw | drill ");
+        let Some((role, rest)) = written.and_then(|(_, drill)| drill.split_once(" | ")) else { continue };
         let (attempt, outcome) = rest.split_once(" | ").unwrap();
         let tried = outcomes.entry(role.to_owned()).or_default();
         // Of several processes of one role, the first.

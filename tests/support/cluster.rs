@@ -178,8 +178,17 @@ impl Cluster {
     /// Has an agent or worker write these bytes, so many times and with so many fds each, on its control
     /// socket.
     pub(crate) fn misbehave(&self, who: &OsProcess, bytes: &[u8], times: usize, fds: usize) {
+        self.write(who, &fds.to_string(), times, bytes);
+    }
+
+    /// The same, on its standard error.
+    pub(crate) fn scribble(&self, who: &OsProcess, bytes: &[u8], times: usize) {
+        self.write(who, "log", times, bytes);
+    }
+
+    fn write(&self, who: &OsProcess, to: &str, times: usize, bytes: &[u8]) {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        fs::write(self.place.folder.path().join("misbehave"), format!("{} {fds} {times} {hex}\n", who.id))
+        fs::write(self.place.folder.path().join("misbehave"), format!("{} {to} {times} {hex}\n", who.id))
             .unwrap();
     }
 
