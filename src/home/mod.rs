@@ -6,6 +6,7 @@
 //!     lock                     held by the master, with its OS pid in it
 //!     hatchery.sock            the admin socket (`admin`), 0600, or 0666 where others are granted something
 //!     settings.toml            written by the user (`settings`)
+//!     tenants.json             which user each app is, where the master is root (`tenants`)
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
 //!     secrets/APP/NAME         values that guests get as secrets, 0600 (`secrets`)
 //!     store/                   bundles (`store`)
@@ -26,6 +27,7 @@ mod read;
 mod record;
 pub mod secrets;
 mod settings;
+mod tenants;
 mod write;
 
 use std::{
@@ -42,6 +44,7 @@ pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
 pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
 pub use settings::Settings;
+pub use tenants::{Asks, Choice, Given, Ids, Tenant, TenantSettings, Uids, choose};
 pub use write::Prepared;
 
 use crate::sys::user;

@@ -167,7 +167,7 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
         title: format!("hatchery: broker {}", options.app.name),
         args: super::arguments::of("broker"),
         fds: vec![(their_stream, CONTROL_FD), (their_handoff, HANDOFF_FD), (their_heartbeat, HEARTBEAT_FD)],
-        sandbox: Some(isolation::broker()),
+        sandbox: Some(isolation::broker(&options.app.name)),
     });
     let mut child = spawned.await.context("it could not be started")?;
     tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");

@@ -1,7 +1,7 @@
 //! What each child is shut into, and how much of that must hold.
 //!
 //! `run` and `serve` call [`prepare`] once, before any other child; then whoever starts a child asks here for
-//! its profile. A guest sees its granted folders and nothing else, and reaches no network: a broker does, which
+//! its profile. Processes of an app are its tenant's (`tenants`). A guest sees its granted folders and nothing else, and reaches no network: a broker does, which
 //! sees no folder.
 
 use std::{
@@ -13,13 +13,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 
+use super::tenants;
 use crate::{
     cluster::Role,
     ipc::{compile::CompileRequest, link, message::Boot},
     manifest::Component,
     sys::{
         inherit::CONTROL_FD,
-        sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room},
+        sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room, User},
         spawn::{Spawn, spawn},
     },
 };
@@ -56,7 +57,7 @@ pub(super) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
 
 async fn try_out() -> anyhow::Result<Report> {
     let (stream, theirs) = link::pair().context("cannot make a socket for a trial of the sandbox")?;
-    let profile = profile(Room::Guest, vec![], Network::None);
+    let profile = profile(Room::Guest, tenants::any()?, vec![], Network::None);
     let mut child = spawn(Spawn {
         title: "hatchery: trial".to_owned(),
         args: super::arguments::of("trial"),
@@ -90,29 +91,31 @@ pub(super) fn guest(boot: &Boot) -> Profile {
         at: At::Number,
         writable: folder.writable && !boot.disk_full,
     });
-    profile(Room::Guest, granted.collect(), Network::None)
+    profile(Room::Guest, tenants::user_of(&app.name), granted.collect(), Network::None)
 }
 
-/// Of a broker: the network, and what a resolver reads.
-pub(super) fn broker() -> Profile {
+/// Of an app's broker: the network, and what a resolver reads.
+pub(super) fn broker(app: &str) -> Profile {
     let resolver = RESOLVER.map(|file| readable(file.into(), At::Given));
-    profile(Room::Broker, resolver.to_vec(), Network::Host)
+    profile(Room::Broker, tenants::user_of(app), resolver.to_vec(), Network::Host)
 }
 
 /// Of a compiler: the component, and the cache.
 pub(super) fn compiler(request: &CompileRequest) -> Profile {
     let component = absolute(&request.component).unwrap_or_else(|_| request.component.clone());
     let cache = writable(request.cache.clone());
-    profile(Room::Compiler, vec![cache, readable(component, At::Given)], Network::None)
+    let folders = vec![cache, readable(component, At::Given)];
+    profile(Room::Compiler, tenants::user_of(&request.app), folders, Network::None)
 }
 
-/// Of a storekeeper: what of the home it reads and changes, and no secrets. The path is one without links.
+/// Of a storekeeper, which is the master's: what of the home it reads and changes, and no secrets. The path is one without links.
 pub(super) fn storekeeper(home: &Path) -> Profile {
     // What is a link leads elsewhere, maybe: it has the link's place.
     let at = |writable| move |name| Folder { source: home.join(name), at: At::Given, writable };
     let read = ["version", "settings.toml", "policy.toml", "logs"].map(at(false));
     let written = ["store", "cache", "apps"].map(at(true));
-    profile(Room::Storekeeper, read.into_iter().chain(written).collect(), Network::None)
+    let folders = read.into_iter().chain(written).collect();
+    profile(Room::Storekeeper, User::Master, folders, Network::None)
 }
 
 fn readable(source: PathBuf, at: At) -> Folder {
@@ -123,7 +126,8 @@ fn writable(source: PathBuf) -> Folder {
     Folder { source, at: At::Real, writable: true }
 }
 
-fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {
+fn profile(room: Room, user: User, folders: Vec<Folder>, network: Network) -> Profile {
     let isolation = ISOLATION.get().copied().unwrap_or_default();
-    Profile { room, folders, network, isolation, namespaces: Namespaces::NONE }
+    let (namespaces, runs_as, handed) = (Namespaces::NONE, User::Master, vec![]);
+    Profile { room, folders, network, isolation, namespaces, user, runs_as, handed }
 }

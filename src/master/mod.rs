@@ -55,6 +55,7 @@ mod status;
 mod steps;
 mod store;
 mod taken;
+mod tenants;
 mod turns;
 mod witness;
 

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use super::{
     compile::{Compiled, compile},
     native::Native,
+    tenants,
 };
 use crate::{
     cluster::Role,
@@ -110,9 +111,10 @@ pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<
     reading.await.context("reading secrets broke")?
 }
 
-/// Compiles each component once, as many at a time as there are CPUs. A file that several want, by one
+/// Gives each app its user, and compiles each component once, as many at a time as there are CPUs. A file that several want, by one
 /// name or by several, is one component.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
+    tenants::admit(apps).await?;
     let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
     let compiled: Vec<Codes> = stream::iter(components(apps).await)
         .map(|wanted| compile_for(wanted, home.join("cache")))

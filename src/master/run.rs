@@ -18,6 +18,7 @@ use super::{
     reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
+    tenants::{self, Keeps},
 };
 use crate::{
     manifest::App,
@@ -60,6 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
     broker::obey(&home);
+    tenants::keep_in(&home, Keeps::Run);
     isolation::prepare(isolation).await?;
     let listeners = bind_all(&wanted)?;
     let secrets = secrets_of(&wanted, &home).await?;

@@ -5,10 +5,11 @@
 //! ([`super::parent`]), and a loop must not wait the milliseconds until a child has begun to run.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     io,
     os::fd::{OwnedFd, RawFd},
-    sync::{LazyLock, mpsc},
+    sync::{LazyLock, Mutex, PoisonError, mpsc},
     thread,
 };
 
@@ -19,7 +20,8 @@ use super::{
     inherit::SANDBOX_FD,
     memfd,
     process::First,
-    sandbox::{Namespaces, Profile},
+    sandbox::{Isolation, Namespaces, Profile, User, hand},
+    user,
 };
 
 pub use super::process::Child;
@@ -34,6 +36,9 @@ pub const ENV_PREFIX: &str = "HATCHERY_";
 /// mimalloc takes memory as it needs it, rather than a gibibyte at once: `limits::cap_data` counts
 /// what is taken, used or not.
 const ALLOCATOR: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+
+/// The most different warnings that are told once.
+const MAX_SAID: usize = 256;
 
 /// What to start.
 #[derive(Debug)]
@@ -89,16 +94,32 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 fn start(spawn: Spawn) -> io::Result<Child> {
     let Spawn { title, args, fds, sandbox } = spawn;
     let Some(profile) = sandbox else {
-        return start_in(title, args, fds, Namespaces::NONE);
+        return start_in(title, args, fds, (Namespaces::NONE, User::Master));
     };
     let mut failure = None;
-    for namespaces in profile.wanted() {
+    let namespaces = profile.wanted().into_iter();
+    let ways = namespaces
+        .flat_map(|namespaces| profile.users(namespaces).into_iter().map(move |user| (namespaces, user)));
+    for (namespaces, user) in ways {
         let mut fds: Vec<_> =
             fds.iter().map(|(fd, number)| Ok((fd.try_clone()?, *number))).collect::<io::Result<_>>()?;
-        let profile = Profile { namespaces, ..profile.clone() };
+        let mut profile = Profile { namespaces, runs_as: user, ..profile.clone() };
+        if let User::Tenant { uid, gid } = user {
+            match hand::open(&profile, (uid, gid)) {
+                Ok(opened) => {
+                    profile.handed = opened.handed;
+                    fds.extend(opened.fds);
+                }
+                Err(refused) if profile.isolation == Isolation::Strict => return Err(refused.into()),
+                Err(refused) => {
+                    warn_once(format!("{title} runs as the master's user: {refused}"));
+                    continue;
+                }
+            }
+        }
         let packet = postcard::to_stdvec(&profile).map_err(io::Error::other)?;
         fds.push((memfd::sealed("sandbox", &packet)?, SANDBOX_FD));
-        match start_in(title.clone(), args.clone(), fds, namespaces) {
+        match start_in(title.clone(), args.clone(), fds, (namespaces, user)) {
             Ok(child) => return Ok(child),
             // Of no use to try again with less.
             Err(error) if namespaces == Namespaces::NONE => return Err(error),
@@ -108,11 +129,21 @@ fn start(spawn: Spawn) -> io::Result<Child> {
     Err(failure.unwrap_or_else(|| io::Error::other("no way to start it is known")))
 }
 
+/// A process that is started again says nothing new.
+fn warn_once(warning: String) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.len() < MAX_SAID && !said.contains(&warning) {
+        tracing::warn!("{warning}");
+        said.insert(warning);
+    }
+}
+
 fn start_in(
     title: String,
     args: Vec<OsString>,
     fds: Vec<(OwnedFd, RawFd)>,
-    namespaces: Namespaces,
+    (namespaces, user): (Namespaces, User),
 ) -> io::Result<Child> {
     let environment = std::env::vars_os()
         .filter(|(name, _)| is_kept(name))
@@ -124,9 +155,13 @@ fn start_in(
         });
     let arguments = [title.into()].into_iter().chain(args).collect();
     let program = Program::new(arguments, environment.collect(), fds)?;
-    let started = program.start(namespaces, Identity::own())?;
+    let started = program.start(namespaces, Identity::of(user))?;
     let first = if namespaces.pid() { First::Yes } else { First::No };
-    Child::new(started.id, started.pidfd, first)
+    let uid = match user {
+        User::Master => user::effective(),
+        User::Tenant { uid, .. } => uid,
+    };
+    Child::new(started.id, started.pidfd, first).map(|child| child.of_user(uid))
 }
 
 fn is_kept(name: &OsStr) -> bool {
@@ -153,7 +188,7 @@ mod tests {
     use crate::sys::{
         inherit::{self, CONTROL_FD, HANDOFF_FD},
         parent::{EXIT_ORPHAN, die_with_parent},
-        sandbox::{Isolation, Network, Room},
+        sandbox::{Network, Room},
     };
 
     /// Far more than any of these takes.
@@ -171,6 +206,9 @@ mod tests {
             network: Network::None,
             isolation: Isolation::BestEffort,
             namespaces: Namespaces::NONE,
+            user: User::Master,
+            runs_as: User::Master,
+            handed: vec![],
         }
     }
 

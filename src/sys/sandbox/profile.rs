@@ -1,6 +1,6 @@
 //! What a child is to shut itself into: made by the master, for each child anew.
 
-use std::path::PathBuf;
+use std::{os::fd::RawFd, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,38 @@ pub struct Profile {
     pub isolation: Isolation,
     /// Those that it was started in; `spawn` fills them in.
     pub namespaces: Namespaces,
+    /// Whose it is to be.
+    pub user: User,
+    /// Whose it is; `spawn` fills it in.
+    pub runs_as: User,
+    /// The folders that the master has opened for it; `spawn` fills them in.
+    pub handed: Vec<Handed>,
+}
+
+/// Who a process is, as the host sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum User {
+    /// Who the master is.
+    #[default]
+    Master,
+    /// A tenant's own. Only a master that is root can start one.
+    Tenant {
+        /// The user.
+        uid: u32,
+        /// The group, and no other one.
+        gid: u32,
+    },
+}
+
+/// A folder of the profile that is open already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// Its number in the profile.
+    pub folder: usize,
+    /// Its fd in the child.
+    pub fd: RawFd,
+    /// Where it belongs in the new root.
+    pub at: PathBuf,
 }
 
 /// What a process does.
@@ -93,6 +125,14 @@ impl Profile {
         let all = Namespaces::ALL.without_net_if(self.network == Network::Host);
         vec![all, all.without_user(), Namespaces::NONE]
     }
+
+    /// Who it is to be in these, the best first. Without mounts of its own it could not go to its folders.
+    pub(crate) fn users(&self, namespaces: Namespaces) -> Vec<User> {
+        match self.user {
+            User::Tenant { .. } if namespaces.mount() => vec![self.user, User::Master],
+            User::Tenant { .. } | User::Master => vec![User::Master],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +142,8 @@ pub(super) mod tests {
     pub(in super::super) fn profile(room: Room, network: Network) -> Profile {
         let folders = vec![Folder { source: "/tmp".into(), at: At::Number, writable: true }];
         let (isolation, namespaces) = (Isolation::BestEffort, Namespaces::NONE);
-        Profile { room, folders, network, isolation, namespaces }
+        let user = User::Master;
+        Profile { room, folders, network, isolation, namespaces, user, runs_as: user, handed: vec![] }
     }
 
     #[test]
@@ -111,6 +152,21 @@ pub(super) mod tests {
             let wanted = profile(Room::Guest, network).wanted();
             assert!(wanted[0].user() && wanted[0].pid() && !wanted[1].user());
             assert_eq!(wanted.last(), Some(&Namespaces::NONE));
+        }
+    }
+
+    #[test]
+    fn users_as_a_table() {
+        let tenant = User::Tenant { uid: 7, gid: 8 };
+        let all = Namespaces::ALL;
+        for (user, namespaces, expected) in [
+            (User::Master, all, vec![User::Master]),
+            (tenant, all, vec![tenant, User::Master]),
+            (tenant, all.without_user(), vec![tenant, User::Master]),
+            (tenant, Namespaces::NONE, vec![User::Master]),
+        ] {
+            let profile = Profile { user, ..profile(Room::Guest, Network::None) };
+            assert_eq!(profile.users(namespaces), expected, "{user:?} {namespaces:?}");
         }
     }
 }
