@@ -20,7 +20,7 @@ use crate::{
     manifest::Component,
     sys::{
         inherit::CONTROL_FD,
-        sandbox::{At, Folder, Isolation, Namespaces, Network, Profile, Report, Room, User},
+        sandbox::{At, Folder, Isolation, Namespaces, Network, Part, Profile, Report, Room, User},
         spawn::{Spawn, spawn},
     },
 };
@@ -36,6 +36,9 @@ const RESOLVER: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.co
 
 static ISOLATION: OnceLock<Isolation> = OnceLock::new();
 
+/// Can tenants have users of their own here?
+static OWN_USERS: OnceLock<bool> = OnceLock::new();
+
 /// Finds out, with a child that does nothing else, what can be had on this machine.
 ///
 /// # Errors
@@ -44,6 +47,8 @@ pub(super) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
     let _ = ISOLATION.set(isolation);
     let report = timeout(TRIAL_TIMEOUT, try_out()).await;
     let report = report.context("the trial of the sandbox did not end in time")??;
+    // Where it can't, nobody tries again for each process.
+    let _ = OWN_USERS.set(report.missing.iter().all(|missing| missing.part != Part::OwnUser));
     match (report.lacks(), isolation) {
         (None, _) => tracing::debug!(landlock = report.landlock_abi, "processes are shut in"),
         (Some(lacks), Isolation::Strict) => bail!(
@@ -128,6 +133,7 @@ fn writable(source: PathBuf) -> Folder {
 
 fn profile(room: Room, user: User, folders: Vec<Folder>, network: Network) -> Profile {
     let isolation = ISOLATION.get().copied().unwrap_or_default();
+    let user = if OWN_USERS.get() == Some(&false) { User::Master } else { user };
     let (namespaces, runs_as, handed) = (Namespaces::NONE, User::Master, vec![]);
     Profile { room, folders, network, isolation, namespaces, user, runs_as, handed }
 }

@@ -87,8 +87,8 @@ impl Part {
                 "see what restricts hatchery itself"
             }
             Self::OwnUser => {
-                "run hatchery as root of the machine, or set [tenants] uids in settings.toml to user ids that its \
-                 container maps"
+                "run hatchery as root of the machine, from a file that all may run, or set [tenants] uids in \
+                 settings.toml to user ids that its container maps"
             }
         }
     }
