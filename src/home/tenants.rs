@@ -1,5 +1,5 @@
-//! Which user an app's processes are, where the master is root: `[tenants]` and `[[tenant]]` in
-//! `settings.toml`, and what each app was given, in `tenants.json`.
+//! Which user an app's processes are, where the master is root: `[tenants]` and `[[tenant]]` in `settings.toml`,
+//! and the choice for an app.
 //!
 //! ```text
 //!   pinned by [[tenant]]   that user, which the apps of one tenant share
@@ -8,19 +8,18 @@
 //! ```
 //!
 //! Two homes of one machine know nothing of each other: their apps begin at different places of the range, so
-//! that they hardly ever meet. `master::tenants` calls it. What decides is pure.
+//! that they hardly ever meet. `master::tenants` calls it. Pure; what was chosen is in `given`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use anyhow::{Context as _, bail};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Home, policy::names::Names, read::read, write};
+use super::policy::names::Names;
 
 /// What apps get one of by default. As systemd's "Users, Groups, UIDs and GIDs on systemd Systems" has it, ids
 /// from 1,879,048,192 to 2,147,483,647 are nobody's (people, services, dynamic users and containers are below), and
@@ -36,9 +35,6 @@ const NOBODYS: [u32; 2] = [0, 65_535];
 
 /// The most apps that have one.
 const MAX_GIVEN: usize = 20_000;
-
-/// The most bytes of the file; more than so many apps take.
-const MAX_FILE: u64 = 8 << 20;
 
 /// `[tenants]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -157,8 +153,17 @@ pub struct Asks<'a> {
     pub app: &'a str,
     /// Where its home is.
     pub home: &'a Path,
-    /// The process for which alone it holds. `None`: it holds until nothing of the app is left.
-    pub run: Option<u32>,
+    /// How long it holds. A run does not begin where a service does: both may have an app of this name.
+    pub keeps: Keeps,
+}
+
+/// How long what an app is given holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keeps {
+    /// Until nothing of the app is left in the home.
+    Lasting,
+    /// As long as its master, which leaves no trace of it. The next run most likely gives the same.
+    Run,
 }
 
 /// Decides. `given` is what apps of this home have.
@@ -205,64 +210,13 @@ pub fn choose(
 
 fn begin(asks: Asks<'_>, range: &RangeInclusive<u32>) -> u32 {
     let mut hasher = DefaultHasher::new();
-    (asks.app, asks.home, asks.run).hash(&mut hasher);
+    (asks.app, asks.home, asks.keeps).hash(&mut hasher);
     let size = u64::from(range.end() - range.start()) + 1;
     range.start() + u32::try_from(hasher.finish() % size).unwrap_or_default()
 }
 
-/// What is on file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Given {
-    /// By app.
-    pub uids: BTreeMap<String, u32>,
-}
-
-impl Given {
-    /// Empty where there is no file.
-    ///
-    /// # Errors
-    /// It can't be read, or isn't one of ours: then nobody knows who has which.
-    pub fn load(home: &Home) -> anyhow::Result<Self> {
-        let file = file(home);
-        let Some(text) = read(&file, MAX_FILE)? else { return Ok(Self::default()) };
-        let given: Self = serde_json::from_str(&text).with_context(|| {
-            format!(
-                "{} is damaged; mend it, or remove it and restart, and apps get other users",
-                file.display()
-            )
-        })?;
-        let different: BTreeSet<_> = given.uids.values().collect();
-        if different.len() != given.uids.len() {
-            bail!("{} gives two apps one user; mend it, or remove it and restart", file.display());
-        }
-        Ok(given)
-    }
-
-    /// Forgets apps of which nothing is left in the home, but those that are `alive`.
-    pub fn forget_gone(&mut self, home: &Home, alive: impl Fn(&str) -> bool) {
-        self.uids.retain(|app, _| alive(app) || home.apps().join(app).symlink_metadata().is_ok());
-    }
-
-    /// Replaces the file, and returns when that will last.
-    ///
-    /// # Errors
-    /// The system's own.
-    pub fn save(&self, home: &Home) -> anyhow::Result<()> {
-        let file = file(home);
-        let text = serde_json::to_vec_pretty(self).context("cannot encode the tenants")?;
-        write::replace(&file, &text).with_context(|| format!("cannot write {}", file.display()))
-    }
-}
-
-fn file(home: &Home) -> PathBuf {
-    home.folder().join("tenants.json")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[derive(Deserialize)]
@@ -275,7 +229,7 @@ mod tests {
     }
 
     fn asks(app: &str) -> Asks<'_> {
-        Asks { app, home: Path::new("/home"), run: None }
+        Asks { app, home: Path::new("/home"), keeps: Keeps::Lasting }
     }
 
     #[test]
@@ -349,33 +303,14 @@ mod tests {
             given.insert(app, uid);
         }
         assert_eq!(given.values().collect::<BTreeSet<_>>().len(), 500);
-        let of = |home: &str, run| {
-            let asks = Asks { app: "shop", home: Path::new(home), run };
+        let of = |home: &str, keeps| {
+            let asks = Asks { app: "shop", home: Path::new(home), keeps };
             choose(asks, (&uids, &[]), &BTreeMap::new()).unwrap().ids().uid
         };
-        assert_eq!(of("/a", None), of("/a", None));
-        let different: BTreeSet<u32> =
-            [of("/a", None), of("/b", None), of("/a", Some(1)), of("/a", Some(2))].into();
+        assert_eq!(of("/a", Keeps::Run), of("/a", Keeps::Run));
+        let different =
+            [("/a", Keeps::Lasting), ("/b", Keeps::Lasting), ("/a", Keeps::Run), ("/b", Keeps::Run)];
+        let different: BTreeSet<u32> = different.map(|(home, keeps)| of(home, keeps)).into();
         assert_eq!(different.len(), 4);
-    }
-
-    #[test]
-    fn it_comes_back_until_nothing_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::open(folder.path()).unwrap();
-        assert_eq!(Given::load(&home).unwrap(), Given::default());
-        let uids = [("here", 1), ("gone", 2), ("alive", 3)].map(|(app, uid)| (app.to_owned(), uid));
-        let mut given = Given { uids: uids.into() };
-        given.save(&home).unwrap();
-        assert_eq!(Given::load(&home).unwrap(), given);
-        fs::create_dir(home.apps().join("here")).unwrap();
-        given.forget_gone(&home, |app| app == "alive");
-        assert_eq!(given.uids.keys().collect::<Vec<_>>(), ["alive", "here"]);
-        for (text, expected) in
-            [("{", "is damaged"), ("{\"uids\": {\"a\": 1, \"b\": 1}}", "gives two apps one user")]
-        {
-            fs::write(file(&home), text).unwrap();
-            assert!(Given::load(&home).unwrap_err().to_string().contains(expected), "{text}");
-        }
     }
 }

@@ -18,9 +18,10 @@ use super::{
     reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
-    tenants::{self, Keeps},
+    tenants,
 };
 use crate::{
+    home::Keeps,
     manifest::App,
     sys::{limits::raise_nofile, sandbox::Isolation},
 };

@@ -21,10 +21,10 @@ use super::{
     manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
-    tenants::{self, Keeps},
+    tenants,
 };
 use crate::{
-    home::{Home, Lock},
+    home::{Home, Keeps, Lock},
     log::rotate,
     sys::{daemon, sandbox::Isolation, user},
 };

@@ -14,19 +14,10 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    home::{Asks, Choice, Given, Home, Ids, Settings, choose},
+    home::{Asks, Choice, Given, Home, Ids, Keeps, Settings, choose},
     manifest::App,
     sys::{sandbox::User, user},
 };
-
-/// How long what an app is given holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keeps {
-    /// Until nothing of the app is left in the home.
-    Lasting,
-    /// As long as this master, which leaves no trace of it.
-    Run,
-}
 
 struct Tenants {
     home: PathBuf,
@@ -49,17 +40,13 @@ impl Tenants {
         let home = Home::of_another(&self.home)?;
         let settings = Settings::load(&home)?;
         let mut given = Given::load(&home)?;
-        let run = match self.keeps {
-            Keeps::Lasting => None,
-            Keeps::Run => {
-                // What a service of the same home has given is taken; its apps are not these.
-                given.uids =
-                    given.uids.into_iter().map(|(app, uid)| (format!("{app} of the service"), uid)).collect();
-                given.uids.extend(self.users().iter().map(|(app, ids)| (app.clone(), ids.uid)));
-                Some(std::process::id())
-            }
-        };
-        let asks = Asks { app, home: &self.home, run };
+        if self.keeps == Keeps::Run {
+            // What a service of the same home has given is taken; its apps are not these.
+            let theirs = given.uids.into_iter().map(|(app, uid)| (format!("{app} of the service"), uid));
+            given.uids = theirs.collect();
+            given.uids.extend(self.users().iter().map(|(app, ids)| (app.clone(), ids.uid)));
+        }
+        let asks = Asks { app, home: &self.home, keeps: self.keeps };
         let from = (&settings.tenants.uids, settings.tenant.as_slice());
         let mut choice = choose(asks, from, &given.uids).map_err(anyhow::Error::msg);
         if self.keeps == Keeps::Lasting && !matches!(choice, Ok(Choice::Pinned(_) | Choice::Kept(_))) {
@@ -105,8 +92,7 @@ pub(super) fn user_of(app: &str) -> User {
 }
 
 /// Whose an app's compiled code is: its user's. Apps of one tenant have the same.
-#[expect(dead_code, reason = "the cache is to be keyed by it")]
-pub(crate) fn owner(app: &str) -> u32 {
+pub(super) fn owner(app: &str) -> u32 {
     match user_of(app) {
         User::Tenant { uid, .. } => uid,
         User::Master => user::effective(),

@@ -26,7 +26,7 @@ async fn a_tenants_user_alone_reaches_no_other_tenant() {
     if !is_root() {
         return;
     }
-    let service = Service::new();
+    let service = Service::with_own_cache();
     let folders = "workers = 1\nfolders = [{ source = \"data\", destination = \"/data\", writable = true }]";
     let app = |name: &str| App::new(name).worker(Guest::ProbeP2, folders).file("data/keep", "");
     service.start(&[&service.write(&app("one")), &service.write(&app("two"))]).await;

@@ -62,9 +62,8 @@ impl fmt::Display for Refused {
             Why::Owner(owner, error) => write!(
                 f,
                 "cannot give {folder}, which is user {owner}'s, to the app's user {uid}: its file system, or what \
-                 hatchery may do here, has no mapped owners ({error}); chown it to {uid}, pin the app to uid \
-                 {owner} by [[tenant]] in settings.toml where that is not root, or set isolation = \
-                 \"best-effort\", under which the app runs as the master's user then"
+                 hatchery may do here, has no mapped owners ({error}); chown it to {uid}, or pin the app to uid \
+                 {owner} by [[tenant]] in settings.toml where that is not root"
             ),
             Why::TooMany => {
                 write!(f, "cannot give {folder} to the app's user {uid}: more than {MAX_FOLDER_FDS} folders")
@@ -73,9 +72,16 @@ impl fmt::Display for Refused {
     }
 }
 
+/// Where it may not run otherwise.
 impl From<Refused> for io::Error {
     fn from(refused: Refused) -> Self {
-        Self::other(refused.to_string())
+        let otherwise = match refused.why {
+            Why::Owner(..) => {
+                "; or set isolation = \"best-effort\", under which it runs as the master's user then"
+            }
+            Why::Open(_) | Why::TooMany => "",
+        };
+        Self::other(format!("{refused}{otherwise}"))
     }
 }
 
