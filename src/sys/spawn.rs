@@ -110,7 +110,9 @@ fn start(spawn: Spawn) -> io::Result<Child> {
                     profile.handed = opened.handed;
                     fds.extend(opened.fds);
                 }
-                Err(refused) if profile.isolation == Isolation::Strict => return Err(refused.into()),
+                Err(refused) if profile.isolation == Isolation::Strict || !refused.leaves_a_way() => {
+                    return Err(refused.into());
+                }
                 Err(refused) => {
                     warn_once(format!("{title} runs as the master's user: {refused}"));
                     continue;

@@ -13,13 +13,8 @@ use std::{
     path::PathBuf,
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2},
-};
-
 use super::{
-    At, Folder, Handed, Profile, Room,
+    Folder, Handed, Profile, Room,
     idmap::{Map, namespace},
     mounts::{is_out_of_reach, place},
     tree::{self, Writes},
@@ -53,7 +48,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (folder, uid) = (self.folder.display(), self.uid);
         match &self.why {
-            Why::Open(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => write!(
+            Why::Open(error) if tree::is_link(error) => write!(
                 f,
                 "cannot give {folder} to the app's user {uid}: a link has taken its place; deploy or start the app \
                  again"
@@ -69,6 +64,13 @@ impl fmt::Display for Refused {
                 write!(f, "cannot give {folder} to the app's user {uid}: more than {MAX_FOLDER_FDS} folders")
             }
         }
+    }
+}
+
+impl Refused {
+    /// May the process run as the master's user instead? Not where a link would lead that one astray.
+    pub(in super::super) fn leaves_a_way(&self) -> bool {
+        matches!(self.why, Why::Owner(..))
     }
 }
 
@@ -104,7 +106,7 @@ pub(in super::super) fn open(profile: &Profile, user: (u32, u32)) -> Result<Open
                 opened.fds.push((tree, fd));
                 opened.handed.push(Handed { folder: number, fd, at });
             }
-            Err(Why::Open(error)) if is_out_of_reach(folder, &error) => {}
+            Err(Why::Open(error)) if is_out_of_reach(folder, &error) && !tree::is_link(&error) => {}
             Err(why) => return Err(refused(why)),
         }
     }
@@ -112,18 +114,11 @@ pub(in super::super) fn open(profile: &Profile, user: (u32, u32)) -> Result<Open
 }
 
 fn tree_of(folder: &Folder, user: (u32, u32)) -> Result<OwnedFd, Why> {
-    // The source of a guest's folder has no links. Were one followed for root, it would lead anywhere.
-    let links = match folder.at {
-        At::Number => ResolveFlag::RESOLVE_NO_SYMLINKS,
-        At::Given | At::Real => ResolveFlag::empty(),
-    };
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(links);
-    let opened = openat2(AT_FDCWD, &folder.source, how).map_err(|error| Why::Open(error.into()))?;
-    let found = std::fs::File::from(opened);
+    let found = tree::find(folder).map_err(Why::Open)?;
     let owner = found.metadata().map_err(Why::Open)?;
     let (from, writes) = ((owner.uid(), owner.gid()), Writes::of(folder.writable));
     let fail = |error| Why::Owner(from.0, error);
-    let tree = tree::take_open(&found).map_err(fail)?;
+    let tree = tree::take(&found).map_err(fail)?;
     if from.0 == user.0 {
         tree::restrict(&tree, writes, None).map_err(fail)?;
     } else {

@@ -46,7 +46,7 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     }
     // What is mounted here from now on is nobody else's affair.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let fds = tree::take(Path::new("/proc/self/fd"))?;
+    let fds = tree::take(&File::open("/proc/self/fd")?)?;
     tree::restrict(&fds, Writes::No, None)?;
     let mut trees = vec![Tree { fd: fds, at: FDS.into() }];
     let mut places = vec![];
@@ -75,12 +75,12 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     done.map(|()| places)
 }
 
-/// It is not there; or, of what a guest was granted, this user may not go there.
+/// It is not there; or, of what a guest was granted, this user may not go there, or a link has taken its place.
 pub(super) fn is_out_of_reach(folder: &Folder, error: &io::Error) -> bool {
     match error.kind() {
         io::ErrorKind::NotFound => true,
         io::ErrorKind::PermissionDenied => folder.at == At::Number,
-        _ => false,
+        _ => folder.at == At::Number && tree::is_link(error),
     }
 }
 
@@ -96,7 +96,7 @@ fn turn() -> io::Result<()> {
 
 fn take(folder: &Folder, number: usize) -> io::Result<Tree> {
     let at = place(folder, number)?;
-    let fd = tree::take(&folder.source)?;
+    let fd = tree::take(&tree::find(folder)?)?;
     tree::restrict(&fd, Writes::of(folder.writable), None)?;
     Ok(Tree { fd, at })
 }

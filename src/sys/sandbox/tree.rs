@@ -14,7 +14,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2},
+    libc,
+};
+
+use super::{At, Folder};
 
 const HERE: &CStr = c"";
 
@@ -31,22 +37,29 @@ impl Writes {
     }
 }
 
-/// What is there, with all that is mounted below it. Links are followed.
-pub(super) fn take(source: &Path) -> io::Result<OwnedFd> {
-    let path = CString::new(source.as_os_str().as_bytes())?;
-    open_tree(libc::AT_FDCWD, &path, 0)
+/// Finds a folder or file of a profile. The source of a guest's folder has no links: one that is there all the same
+/// is somebody's trick, and is not followed (ELOOP).
+pub(super) fn find(folder: &Folder) -> io::Result<File> {
+    let links = match folder.at {
+        At::Number => ResolveFlag::RESOLVE_NO_SYMLINKS,
+        At::Given | At::Real => ResolveFlag::empty(),
+    };
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(links);
+    Ok(openat2(AT_FDCWD, &folder.source, how)?.into())
 }
 
-/// The same of what is open.
-pub(super) fn take_open(opened: &impl AsFd) -> io::Result<OwnedFd> {
-    open_tree(opened.as_fd().as_raw_fd(), HERE, libc::AT_EMPTY_PATH)
+/// Is it that there is a link?
+pub(super) fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ELOOP)
 }
 
-fn open_tree(at: libc::c_int, path: &CStr, how: libc::c_int) -> io::Result<OwnedFd> {
-    let how = libc::c_uint::try_from(how | libc::AT_RECURSIVE).map_err(io::Error::other)?;
+/// What is open, with all that is mounted below it.
+pub(super) fn take(opened: &impl AsFd) -> io::Result<OwnedFd> {
+    let how = libc::c_uint::try_from(libc::AT_EMPTY_PATH | libc::AT_RECURSIVE).map_err(io::Error::other)?;
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | how;
-    // SAFETY: the path ends in NUL; the folder is open, or stands for the present one.
-    let fd = unsafe { libc::syscall(libc::SYS_open_tree, at, path.as_ptr(), flags) };
+    let at = opened.as_fd().as_raw_fd();
+    // SAFETY: the fd is open, the path ends in NUL.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, at, HERE.as_ptr(), flags) };
     let fd = i32::try_from(Errno::result(fd)?).map_err(io::Error::other)?;
     // SAFETY: the call has just made it, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
