@@ -262,13 +262,16 @@ mod tests {
         }
     }
 
+    /// Settings, the app, what others have; and the choice, if there is any.
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, u32)], Option<Choice>);
+
     #[test]
     fn choices_as_a_table() {
         let ids = |uid, gid| Ids { uid, gid };
         let pinned = "[tenants]\nuids = \"10-12\"\n[[tenant]]\napps = [\"shop-*\", \"till\"]\nuid = 11\n\
                       [[tenant]]\napps = [\"shop-b\", \"blog\"]\nuid = 99\ngid = 5";
         let few = "[tenants]\nuids = \"10-12\"";
-        let cases: [(&str, &str, &[(&str, u32)], Option<Choice>); 9] = [
+        let cases: [Case<'_>; 9] = [
             (pinned, "shop-a", &[], Some(Choice::Pinned(ids(11, 11)))),
             // The first that names it.
             (pinned, "shop-b", &[("shop-b", 12)], Some(Choice::Pinned(ids(11, 11)))),

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use tokio::task::spawn_blocking;
 
 use crate::{
-    home::{Asks, Choice, Given, Home, Ids, Keeps, Settings, choose},
+    home::{Asks, Choice, Given, Home, Ids, Keeps, Settings, Tenant, choose},
     manifest::App,
     sys::{sandbox::User, user},
 };
@@ -107,6 +107,6 @@ pub(super) fn any() -> anyhow::Result<User> {
     let Some(tenants) = TENANTS.get().filter(|_| user::is_root()) else { return Ok(User::Master) };
     let settings = Settings::load(&Home::of_another(&tenants.home)?)?;
     let uid = settings.tenants.uids.first();
-    let Ids { uid, gid } = settings.tenant.first().map_or(Ids { uid, gid: uid }, |tenant| tenant.ids());
+    let Ids { uid, gid } = settings.tenant.first().map_or(Ids { uid, gid: uid }, Tenant::ids);
     Ok(User::Tenant { uid, gid })
 }

@@ -23,7 +23,7 @@ use nix::{
 };
 
 /// The most that are kept: about one for each app.
-const MAX_KEPT: usize = 256;
+const MAX_KEPT: usize = 64;
 
 /// Who is whom: user and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
