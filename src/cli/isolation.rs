@@ -11,7 +11,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Isolation {
     /// Must every part of the sandbox hold, or as many as the machine allows? [default: `isolation` in
-    /// the home's settings.toml; without it strict with `require-signature`, else best-effort]
+    /// the home's settings.toml; without it strict with `require-signature` or more than
+    /// one tenant in there, else best-effort]
     #[arg(long, value_enum, value_name = "LEVEL", env = "HATCHERY_ISOLATION")]
     isolation: Option<sandbox::Isolation>,
 }

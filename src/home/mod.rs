@@ -6,6 +6,7 @@
 //!     lock                     held by the master, with its OS pid in it
 //!     hatchery.sock            the admin socket (`admin`), 0600, or 0666 where others are granted something
 //!     settings.toml            written by the user (`settings`)
+//!     tenants.json             which user each app is, where the master is root (`given`)
 //!     policy.toml              what apps may ask for, written by the user (`policy`)
 //!     secrets/APP/NAME         values that guests get as secrets, 0600 (`secrets`)
 //!     store/                   bundles (`store`)
@@ -20,6 +21,7 @@
 //! The CLI and the master use it. This module knows where things are, and keeps the small ones; it
 //! starts nothing.
 
+mod given;
 mod grant;
 mod lock;
 mod policy;
@@ -27,6 +29,7 @@ mod read;
 mod record;
 pub mod secrets;
 mod settings;
+mod tenants;
 mod write;
 
 use std::{
@@ -37,12 +40,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+pub use given::Given;
 pub use grant::{Grant, Grants, May, Needs};
 pub use lock::{Lock, holder, lasting_holder};
 pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
 pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
 pub use settings::Settings;
+pub use tenants::{Asks, Choice, Ids, Keeps, Tenant, TenantSettings, Uids, choose};
 pub use write::Prepared;
 
 use crate::sys::user;

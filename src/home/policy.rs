@@ -4,7 +4,7 @@
 //! What it does not mention is allowed. `[app.NAME]` takes the place of `[any]`, key by key.
 
 mod check;
-mod names;
+pub(super) mod names;
 #[cfg(test)]
 mod tests;
 

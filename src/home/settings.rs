@@ -1,12 +1,12 @@
 //! What the user decides for a whole home, in `settings.toml`. Read anew for each use: who edits it
 //! need not restart anything.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::{Home, SecretSettings, grant::Grant, read::read};
+use super::{Home, May, SecretSettings, Tenant, TenantSettings, grant::Grant, read::read};
 use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
@@ -27,11 +27,15 @@ pub struct Settings {
     pub keep: usize,
     /// What other users may do at the admin socket.
     pub admin: Vec<Grant>,
-    /// How much of the sandbox must hold. By default all of it with `require-signature`, and else as much
-    /// as the machine allows.
+    /// How much of the sandbox must hold. By default all of it with `require-signature` and where there is more
+    /// than one tenant, and else as much as the machine allows.
     pub isolation: Option<Isolation>,
     /// Where secrets come from beside the home's files.
     pub secrets: SecretSettings,
+    /// What users apps get of their own, where the master is root.
+    pub tenants: TenantSettings,
+    /// Whose users are the user's choice.
+    pub tenant: Vec<Tenant>,
 }
 
 impl Default for Settings {
@@ -43,6 +47,8 @@ impl Default for Settings {
             admin: vec![],
             isolation: None,
             secrets: SecretSettings::default(),
+            tenants: TenantSettings::default(),
+            tenant: vec![],
         }
     }
 }
@@ -51,8 +57,22 @@ impl Settings {
     /// What holds where the command line does not say.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
-        let by_default = if self.require_signature { Isolation::Strict } else { Isolation::BestEffort };
+        let is_strict = self.require_signature || self.has_tenants();
+        let by_default = if is_strict { Isolation::Strict } else { Isolation::BestEffort };
         self.isolation.unwrap_or(by_default)
+    }
+
+    /// Do they name more than one tenant? Apps are pinned to different users; or there are several users who may
+    /// deploy, those excepted who may do everything. What apps are given by themselves does not count: a machine
+    /// on which a part can't be had could not run two apps then.
+    fn has_tenants(&self) -> bool {
+        let pinned: BTreeSet<u32> = self.tenant.iter().map(|tenant| tenant.uid).collect();
+        let those_with = |has: fn(&May) -> bool| -> BTreeSet<u32> {
+            self.admin.iter().filter(|grant| grant.may.iter().any(has)).map(|grant| grant.uid).collect()
+        };
+        let deployers = those_with(|may| matches!(may, May::Deploy(_)));
+        let admins = those_with(|may| matches!(may, May::Admin));
+        pinned.len() > 1 || deployers.difference(&admins).count() > 1
     }
 
     /// Where the home's are.
@@ -85,6 +105,35 @@ mod tests {
             ("require-signature = true", Isolation::Strict),
             ("require-signature = true\nisolation = \"best-effort\"", Isolation::BestEffort),
             ("isolation = \"strict\"", Isolation::Strict),
+            ("[tenants]\nuids = \"20000-29999\"", Isolation::BestEffort),
+            ("[[tenant]]\napps = [\"*\"]\nuid = 7", Isolation::BestEffort),
+            (
+                "[[tenant]]\napps = [\"a\"]\nuid = 7\n[[tenant]]\napps = [\"b\"]\nuid = 7",
+                Isolation::BestEffort,
+            ),
+            ("[[tenant]]\napps = [\"a\"]\nuid = 7\n[[tenant]]\napps = [\"b\"]\nuid = 8", Isolation::Strict),
+            (
+                "isolation = \"best-effort\"\n[[tenant]]\napps = [\"a\"]\nuid = 7\n[[tenant]]\napps = [\"b\"]\n\
+                 uid = 8",
+                Isolation::BestEffort,
+            ),
+            ("[[admin]]\nuid = 7\nmay = [\"deploy a\", \"deploy b\"]", Isolation::BestEffort),
+            (
+                "[[admin]]\nuid = 7\nmay = [\"deploy a\"]\n[[admin]]\nuid = 7\nmay = [\"deploy b\"]",
+                Isolation::BestEffort,
+            ),
+            (
+                "[[admin]]\nuid = 7\nmay = [\"deploy a\"]\n[[admin]]\nuid = 8\nmay = [\"read\"]",
+                Isolation::BestEffort,
+            ),
+            (
+                "[[admin]]\nuid = 7\nmay = [\"deploy a\"]\n[[admin]]\nuid = 8\nmay = [\"admin\", \"deploy a\"]",
+                Isolation::BestEffort,
+            ),
+            (
+                "[[admin]]\nuid = 7\nmay = [\"deploy a\"]\n[[admin]]\nuid = 8\nmay = [\"deploy a\"]",
+                Isolation::Strict,
+            ),
         ] {
             assert_eq!(toml::from_str::<Settings>(text).unwrap().isolation(), expected, "{text}");
         }
@@ -101,6 +150,8 @@ mod tests {
             ("[[admin]]\nuid = 1001\nmay = [\"read\", \"deploy shop\"]\n", true),
             ("[[admin]]\nuid = 1001\nmay = [\"everything\"]\n", false),
             ("isolation = \"strict\"\n", true),
+            ("[tenants]\nuids = \"20000-29999\"\n[[tenant]]\napps = [\"a\"]\nuid = 7\n", true),
+            ("[[tenant]]\napps = [\"a\"]\nuid = 0\n", false),
             ("isolation = \"some\"\n", false),
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),

@@ -184,7 +184,7 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
             (their_handoff, HANDOFF_FD),
             (their_heartbeat, HEARTBEAT_FD),
         ],
-        sandbox: Some(isolation::broker()),
+        sandbox: Some(isolation::broker(&options.app.name)),
     });
     let mut child = spawned.await.context("it could not be started")?;
     tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");

@@ -278,6 +278,7 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
             }
         };
         os_pid.set(process.id());
+        ours.runs_as(process.user());
         tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
         // Before its first frame: until then it runs nothing of the guest's.
         let group = putting.await;

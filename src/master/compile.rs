@@ -107,7 +107,8 @@ pub async fn compile(order: Order) -> anyhow::Result<Compiled> {
     let memory = Native::new(memfd::create(CODE).with_context(cannot)?.into());
     let theirs = memory.try_clone().with_context(cannot)?;
     let task = compiler::Task {
-        title: format!("{} {}", order.app, order.role),
+        app: &order.app,
+        role: order.role,
         what: &what,
         name: &order.component,
         cpu_limit: order.cpu_limit,

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{exit, isolation};
 use crate::{
+    cluster::Role,
     digest::Digest,
     ipc::compile::{Answer, Code, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     log,
@@ -37,8 +38,10 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is to be compiled.
 pub(super) struct Task<'a> {
-    /// What `ps` shows of it.
-    pub(super) title: String,
+    /// Whose component it is.
+    pub(super) app: &'a str,
+    /// What the component is to be.
+    pub(super) role: Role,
     /// `worker of cache (/path/of/its.wasm)`, for errors.
     pub(super) what: &'a str,
     /// The file, for errors.
@@ -54,7 +57,8 @@ impl Task<'_> {
         let what = self.what;
         let request = CompileRequest::Compile { name: self.name.to_owned(), cpu_limit: self.cpu_limit };
         let fds = vec![(wasm, COMPONENT_FD)];
-        let asked = ask(&self.title, fds, &request, Some(code), COMPILE_TIMEOUT).await;
+        let whose = (Some(self.app), self.role.to_string());
+        let asked = ask(whose, fds, &request, Some(code), COMPILE_TIMEOUT).await;
         let asked = asked.with_context(|| format!("cannot compile the {what}"))?;
         let Some((reply, status)) = asked else {
             let limit = humantime::format_duration(COMPILE_TIMEOUT);
@@ -82,7 +86,8 @@ impl Task<'_> {
 
 /// What this build compiles for.
 pub(super) async fn settings() -> anyhow::Result<Digest> {
-    let asked = ask("settings", vec![], &CompileRequest::Settings, None, SETTINGS_TIMEOUT).await?;
+    let asked =
+        ask((None, "settings".to_owned()), vec![], &CompileRequest::Settings, None, SETTINGS_TIMEOUT).await?;
     let Some((reply, status)) = asked else {
         let limit = humantime::format_duration(SETTINGS_TIMEOUT);
         bail!("a compiler did not say its settings within {limit}");
@@ -100,20 +105,20 @@ type Asked = (anyhow::Result<Option<CompileReply>>, io::Result<ExitStatus>);
 
 /// Starts one, and waits for its answer and its end. `None`: it took too long, and was killed.
 async fn ask(
-    title: &str,
+    (app, what): (Option<&str>, String),
     fds: Vec<(OwnedFd, i32)>,
     request: &CompileRequest,
     code: Option<OwnedFd>,
     limit: Duration,
 ) -> anyhow::Result<Option<Asked>> {
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
-    let log = log::collect(log::Whose::of_master("compiler"), log::RATE)
-        .context("cannot make a pipe for a compiler's log")?;
+    let whose = log::Whose { app: app.map(str::to_owned), role: "compiler", slot: None };
+    let log = log::collect(whose, log::RATE).context("cannot make a pipe for a compiler's log")?;
     let mut child = spawn(Spawn {
-        title: format!("hatchery: compiler {title}"),
+        title: format!("hatchery: compiler {}{what}", app.map(|app| format!("{app} ")).unwrap_or_default()),
         args: super::arguments::of("compiler"),
         fds: [(log, LOG_FD), (theirs, CONTROL_FD)].into_iter().chain(fds).collect(),
-        sandbox: Some(isolation::compiler()),
+        sandbox: Some(isolation::compiler(app)),
     })
     .await
     .context("cannot start a compiler")?;

@@ -1,7 +1,7 @@
 //! What each child is shut into, and how much of that must hold.
 //!
 //! `run` and `serve` call [`prepare`] once, before any other child; then whoever starts a child asks here for
-//! its profile. A guest sees its granted folders and nothing else, and reaches no network: a broker does, which
+//! its profile. Processes of an app are its tenant's (`tenants`). A guest sees its granted folders and nothing else, and reaches no network: a broker does, which
 //! sees no folder.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 
-use super::resolver;
+use super::{resolver, tenants};
 use crate::{
     cluster::Role,
     ipc::{link, message::Boot},
@@ -22,7 +22,7 @@ use crate::{
     manifest::{Balance, Component, Worker},
     sys::{
         inherit::{CONTROL_FD, LOG_FD},
-        sandbox::{At, Folder, Isolation, Listener, Namespaces, Network, Part, Profile, Report, Room},
+        sandbox::{At, Folder, Isolation, Listener, Namespaces, Network, Part, Profile, Report, Room, User},
         spawn::{Child, Spawn, spawn},
     },
 };
@@ -73,13 +73,17 @@ pub(super) fn holds(part: Part) -> bool {
 
 /// The best namespaces that there are, and what holds in them.
 async fn try_all() -> anyhow::Result<(Namespaces, Report)> {
-    let mut tries = Namespaces::to_try().into_iter();
+    let user = tenants::any()?;
+    let mut tries = Namespaces::to_try()
+        .into_iter()
+        .flat_map(|namespaces| user.to_try(namespaces).into_iter().map(move |runs_as| (namespaces, runs_as)))
+        .peekable();
     loop {
-        let namespaces = tries.next().context("no way to start a process is known")?;
-        match start(namespaces).await {
+        let (namespaces, runs_as) = tries.next().context("no way to start a process is known")?;
+        match start(namespaces, user, runs_as).await {
             Ok((child, stream)) => return Ok((namespaces, listen(child, stream).await?)),
             // What is short for a moment must not decide for as long as the master lives.
-            Err(error) if namespaces == Namespaces::NONE || !is_refused(&error) => {
+            Err(error) if tries.peek().is_none() || !is_refused(&error) => {
                 return Err(error).context("cannot start a trial of the sandbox");
             }
             Err(_) => {}
@@ -97,11 +101,12 @@ fn is_refused(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(TOO_MANY)
 }
 
-async fn start(namespaces: Namespaces) -> io::Result<(Child, UnixStream)> {
+async fn start(namespaces: Namespaces, user: User, runs_as: User) -> io::Result<(Child, UnixStream)> {
     let (stream, theirs) = link::pair()?;
     let log = log::collect(log::Whose::of_master("trial"), log::RATE)?;
-    let profile = profile(Room::Guest, vec![], Network::None);
-    let profile = Profile { isolation: Isolation::BestEffort, namespaces, may_lack: None, ..profile };
+    let profile = profile(Room::Guest, user, vec![], Network::None);
+    let profile =
+        Profile { isolation: Isolation::BestEffort, namespaces, runs_as, may_lack: None, ..profile };
     let child = spawn(Spawn {
         title: "hatchery: trial".to_owned(),
         args: super::arguments::of("trial"),
@@ -140,40 +145,56 @@ pub(super) fn guest(boot: &Boot) -> Profile {
     let accepts = |worker: &Worker| worker.balance == Balance::Shared;
     let shared = boot.process.role == Role::Worker && app.worker.as_ref().is_some_and(accepts);
     let listener = if shared { Listener::Shared } else { Listener::None };
-    Profile { listener, ..profile(Room::Guest, granted.collect(), Network::None) }
+    let user = tenants::user_of(&app.name);
+    Profile { listener, ..profile(Room::Guest, user, granted.collect(), Network::None) }
 }
 
-/// Of a broker: the network, and what a resolver reads.
-pub(super) fn broker() -> Profile {
+/// Of an app's broker: the network, and what a resolver reads.
+pub(super) fn broker(app: &str) -> Profile {
     let resolver = resolver::FILES.map(|file| readable(file.into(), At::Given));
-    profile(Room::Broker, resolver.to_vec(), Network::Host)
+    profile(Room::Broker, tenants::user_of(app), resolver.to_vec(), Network::Host)
 }
 
-/// Of a compiler: nothing. The component is handed to it, and so is what it writes to.
-pub(super) fn compiler() -> Profile {
-    profile(Room::Compiler, vec![], Network::None)
+/// Of a compiler, for an app where it is for one: nothing. The component is handed to it, and so is what it
+/// writes to.
+pub(super) fn compiler(app: Option<&str>) -> Profile {
+    let user = app.map_or(User::Master, tenants::user_of);
+    profile(Room::Compiler, user, vec![], Network::None)
 }
 
-/// Of a storekeeper: what of the home it reads and changes, and no secrets. The path is one without links.
+/// Of a storekeeper, which is the master's: what of the home it reads and changes, and no secrets. The path is one without links.
 pub(super) fn storekeeper(home: &Path) -> Profile {
     // What is a link leads elsewhere, maybe: it has the link's place.
     let at = |writable| move |name| Folder { source: home.join(name), at: At::Given, writable };
     let read = ["version", "settings.toml", "policy.toml", "logs"].map(at(false));
     let written = ["store", "cache", "apps"].map(at(true));
-    profile(Room::Storekeeper, read.into_iter().chain(written).collect(), Network::None)
+    let folders = read.into_iter().chain(written).collect();
+    profile(Room::Storekeeper, User::Master, folders, Network::None)
 }
 
 fn readable(source: PathBuf, at: At) -> Folder {
     Folder { source, at, writable: false }
 }
 
-fn profile(room: Room, folders: Vec<Folder>, network: Network) -> Profile {
+fn profile(room: Room, user: User, folders: Vec<Folder>, network: Network) -> Profile {
     let ground = GROUND.get().cloned();
     let Ground { isolation, namespaces, lacks } = ground.unwrap_or(Ground {
         isolation: Isolation::default(),
         namespaces: Namespaces::ALL,
         lacks: vec![],
     });
-    let namespaces = namespaces.with(network);
-    Profile { room, folders, network, isolation, namespaces, listener: Listener::None, may_lack: Some(lacks) }
+    // Where the trial could not be another user, nobody tries again for each process.
+    let runs_as = if lacks.contains(&Part::OwnUser) { User::Master } else { user };
+    Profile {
+        room,
+        folders,
+        network,
+        isolation,
+        namespaces: namespaces.with(network),
+        listener: Listener::None,
+        may_lack: Some(lacks),
+        user,
+        runs_as,
+        handed: vec![],
+    }
 }

@@ -57,6 +57,7 @@ mod status;
 mod steps;
 mod store;
 mod taken;
+mod tenants;
 mod turns;
 mod witness;
 

@@ -17,12 +17,12 @@ use tokio::task::spawn_blocking;
 use super::{
     compile::{Compiled, Order, compile},
     native::Native,
+    tenants,
 };
 use crate::{
     cluster::Role,
     home::AppSecrets,
     manifest::{App, Component, Worker},
-    sys::user,
 };
 
 /// A component's native code.
@@ -38,8 +38,8 @@ pub(crate) struct Code {
     pub(super) elapsed: Duration,
 }
 
-/// What it was made of.
-pub(super) type Codes = BTreeMap<(PathBuf, Role), Code>;
+/// What it was made of, and for whom (`tenants::owner`).
+pub(super) type Codes = BTreeMap<(PathBuf, Role, u32), Code>;
 
 /// An app that can be started.
 pub(crate) struct Release {
@@ -56,7 +56,9 @@ pub(crate) struct Release {
 impl Release {
     /// `codes` and `secrets` have all that the app needs.
     pub(super) fn new(app: App, codes: &Codes, secrets: AppSecrets) -> Self {
-        let code = |component: Option<&Component>, role| codes.get(&(component?.file.clone(), role)).cloned();
+        let owner = tenants::owner(&app.name);
+        let code =
+            |component: Option<&Component>, role| codes.get(&(component?.file.clone(), role, owner)).cloned();
         let worker = code(app.worker.as_ref().map(|worker| &worker.component), Role::Worker);
         let agent = code(app.agent.as_ref().map(|agent| &agent.component), Role::Agent);
         Self { app, worker, agent, secrets }
@@ -110,9 +112,10 @@ pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<
     reading.await.context("reading secrets broke")?
 }
 
-/// Compiles each component once, as many at a time as there are CPUs. A file that several want, by one
-/// name or by several, is one component.
+/// Gives each app its user, and compiles each component once for each tenant, as many at a time as there are CPUs.
+/// A file that several want, by one name or by several, is one component.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
+    tenants::admit(apps).await?;
     let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
     let compiled: Vec<Codes> = stream::iter(components(apps).await)
         .map(|wanted| compile_for(wanted, home.join("cache")))
@@ -130,15 +133,11 @@ struct Wanted {
     compile_time: Duration,
 }
 
-/// The user id that an app's native code is kept for. Owners share none, not even of one component.
-fn owner_of(_app: &str) -> u32 {
-    user::effective()
-}
-
-/// What the apps want, by owner and component.
+/// What the apps want, by component. Tenants share none: what one's compiler makes is for its apps alone.
 async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
     let mut found: BTreeMap<(u32, File), Vec<Wanted>> = BTreeMap::new();
     for app in apps {
+        let owner = tenants::owner(&app.name);
         for (role, component) in app.components() {
             let wanted = Wanted {
                 app: app.name.clone(),
@@ -146,7 +145,7 @@ async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
                 file: component.file.clone(),
                 compile_time: app.limits.compile_time,
             };
-            found.entry((owner_of(&app.name), File::of(&component.file).await)).or_default().push(wanted);
+            found.entry((owner, File::of(&component.file).await)).or_default().push(wanted);
         }
     }
     found.into_values().collect()
@@ -181,7 +180,7 @@ async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Code
     let order = Order {
         component: file.clone(),
         cache,
-        owner: owner_of(app),
+        owner: tenants::owner(app),
         role: *role,
         app: app.clone(),
         cpu_limit,
@@ -201,5 +200,6 @@ async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Code
     for Wanted { app, role, .. } in &wanted {
         tracing::info!(app, %role, wasi, cached, ?elapsed, exports = exports.join(" "), "compiled");
     }
-    Ok(wanted.into_iter().map(|Wanted { file, role, .. }| ((file, role), code.clone())).collect())
+    let of = |Wanted { file, role, app, .. }: Wanted| ((file, role, tenants::owner(&app)), code.clone());
+    Ok(wanted.into_iter().map(of).collect())
 }

@@ -18,8 +18,10 @@ use super::{
     reload::{Load, Reloads, Wishes},
     signals::Signals,
     steps::{Step, Steps},
+    tenants,
 };
 use crate::{
+    home::Keeps,
     manifest::App,
     sys::{limits::raise_nofile, sandbox::Isolation},
 };
@@ -60,6 +62,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _groups = groups::open(cgroup.as_deref()).await?;
     crash::keep_in(&home);
     broker::obey(&home);
+    tenants::keep_in(&home, Keeps::Run);
     isolation::prepare(isolation).await?;
     let listeners = bind_all(&wanted)?;
     let secrets = secrets_of(&wanted, &home).await?;

@@ -21,9 +21,10 @@ use super::{
     manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
+    tenants,
 };
 use crate::{
-    home::{Home, Lock},
+    home::{Home, Keeps, Lock},
     log::rotate,
     sys::{daemon, sandbox::Isolation, user},
 };
@@ -83,6 +84,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
     let groups = groups::open(cgroup.as_deref()).await?;
+    tenants::keep_in(home.folder(), Keeps::Lasting);
     isolation::prepare(isolation).await?;
     let socket = Socket::bind(&home)?;
     let (apps, ended) = Apps::new(open_files(), USUAL_APPS);

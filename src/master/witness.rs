@@ -36,6 +36,7 @@ struct Seen {
     said: Option<String>,
     trap_reported: Option<Instant>,
     capped: Option<u64>,
+    user: Option<u32>,
 }
 
 impl Witness {
@@ -67,9 +68,15 @@ impl Witness {
         self.seen().capped = Some(bytes);
     }
 
+    /// It was started as this user.
+    pub(super) fn runs_as(&self, user: u32) {
+        self.seen().user = Some(user);
+    }
+
     pub(super) fn sandbox(&self) -> Option<Sandbox> {
         let report = self.sandbox.get()?.clone();
-        Some(Sandbox { report, user: user::effective(), cgroup_bytes: self.seen().capped })
+        let Seen { user, capped, .. } = *self.seen();
+        Some(Sandbox { report, user: user.unwrap_or_else(user::effective), cgroup_bytes: capped })
     }
 
     /// Its guest trapped.

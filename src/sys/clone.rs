@@ -32,7 +32,10 @@ use nix::{
     libc, unistd,
 };
 
-use super::{process::reap, sandbox::Namespaces};
+use super::{
+    process::reap,
+    sandbox::{Namespaces, User},
+};
 
 /// What the child exits with when its parent goes before its program begins, or that can't begin.
 const EXIT_NO_PROGRAM: c_int = 127;
@@ -65,8 +68,16 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// As the child is to be. Only root can have it be a tenant.
+    pub(super) fn of(user: User) -> Self {
+        match user {
+            User::Master => Self::own(),
+            User::Tenant { uid, gid } => Self { user: uid, group: gid, privileged: true },
+        }
+    }
+
     /// This process's own.
-    pub(super) fn own() -> Self {
+    fn own() -> Self {
         let (user, group) = (unistd::geteuid(), unistd::getegid());
         Self { user: user.as_raw(), group: group.as_raw(), privileged: user.is_root() }
     }

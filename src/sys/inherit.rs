@@ -43,6 +43,12 @@ pub const BROKER_FD: RawFd = 10;
 /// isn't to.
 pub const SANDBOX_FD: RawFd = 15;
 
+/// The first of the folders that the master has opened for the child (`sandbox::Handed`).
+pub const FIRST_FOLDER_FD: RawFd = 16;
+
+/// The most of those.
+pub const MAX_FOLDER_FDS: usize = 256;
+
 /// Owns every fd that this process was started with, standard ones excepted, and makes them
 /// close-on-exec. Whatever else a shell left open is kept, harmless and unused.
 ///

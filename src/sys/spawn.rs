@@ -5,10 +5,11 @@
 //! ([`super::parent`]), and a loop must not wait the milliseconds until a child has begun to run.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     io,
     os::fd::{OwnedFd, RawFd},
-    sync::{LazyLock, mpsc},
+    sync::{LazyLock, Mutex, PoisonError, mpsc},
     thread,
 };
 
@@ -19,7 +20,8 @@ use super::{
     inherit::SANDBOX_FD,
     memfd,
     process::First,
-    sandbox::{Namespaces, Profile},
+    sandbox::{Isolation, Namespaces, Profile, User, hand},
+    user,
 };
 
 pub use super::process::Child;
@@ -34,6 +36,9 @@ pub const ENV_PREFIX: &str = "HATCHERY_";
 /// mimalloc takes memory as it needs it, rather than a gibibyte at once: `limits::cap_data` counts
 /// what is taken, used or not.
 const ALLOCATOR: [(&str, &str); 1] = [("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+
+/// The most different warnings that are told once.
+const MAX_SAID: usize = 256;
 
 /// What to start.
 #[derive(Debug)]
@@ -91,19 +96,44 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 /// know.
 fn start(spawn: Spawn) -> io::Result<Child> {
     let Spawn { title, args, mut fds, sandbox } = spawn;
-    let Some(profile) = sandbox else {
-        return start_in(title, args, fds, Namespaces::NONE);
+    let Some(mut profile) = sandbox else {
+        return start_in(title, args, fds, (Namespaces::NONE, User::Master));
     };
+    if let User::Tenant { uid, gid } = profile.runs_as {
+        match hand::open(&profile, (uid, gid)) {
+            Ok(opened) => {
+                profile.handed = opened.handed;
+                fds.extend(opened.fds);
+            }
+            Err(refused) if profile.isolation == Isolation::Strict || !refused.leaves_a_way() => {
+                return Err(refused.into());
+            }
+            Err(refused) => {
+                warn_once(format!("{title} runs as the master's user: {refused}"));
+                profile.run_as_master();
+            }
+        }
+    }
     let packet = postcard::to_stdvec(&profile).map_err(io::Error::other)?;
     fds.push((memfd::sealed("sandbox", &packet)?, SANDBOX_FD));
-    start_in(title, args, fds, profile.namespaces)
+    start_in(title, args, fds, (profile.namespaces, profile.runs_as))
+}
+
+/// A process that is started again says nothing new.
+fn warn_once(warning: String) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.len() < MAX_SAID && !said.contains(&warning) {
+        tracing::warn!("{warning}");
+        said.insert(warning);
+    }
 }
 
 fn start_in(
     title: String,
     args: Vec<OsString>,
     fds: Vec<(OwnedFd, RawFd)>,
-    namespaces: Namespaces,
+    (namespaces, user): (Namespaces, User),
 ) -> io::Result<Child> {
     let environment = std::env::vars_os()
         .filter(|(name, _)| is_kept(name))
@@ -115,9 +145,13 @@ fn start_in(
         });
     let arguments = [title.into()].into_iter().chain(args).collect();
     let program = Program::new(arguments, environment.collect(), fds)?;
-    let started = program.start(namespaces, Identity::own())?;
+    let started = program.start(namespaces, Identity::of(user))?;
     let first = if namespaces.pid() { First::Yes } else { First::No };
-    Child::new(started.id, started.pidfd, first)
+    let uid = match user {
+        User::Master => user::effective(),
+        User::Tenant { uid, .. } => uid,
+    };
+    Child::new(started.id, started.pidfd, first).map(|child| child.of_user(uid))
 }
 
 fn is_kept(name: &OsStr) -> bool {
@@ -164,6 +198,9 @@ mod tests {
             namespaces: Namespaces::ALL,
             listener: Listener::None,
             may_lack: None,
+            user: User::Master,
+            runs_as: User::Master,
+            handed: vec![],
         }
     }
 

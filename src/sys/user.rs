@@ -10,6 +10,12 @@ pub fn effective() -> u32 {
     unistd::geteuid().as_raw()
 }
 
+/// May this process start others as other users?
+#[must_use]
+pub fn is_root() -> bool {
+    unistd::geteuid().is_root()
+}
+
 /// The id of the user of this name, if there is one.
 ///
 /// # Errors

@@ -62,6 +62,7 @@ mod service;
 mod start;
 mod status;
 mod stop;
+mod tenants;
 mod traps;
 
 pub(crate) use overload::raw;

@@ -94,6 +94,13 @@ async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
     let secret = service.file("secret", "of another app");
     // It is there when the first child is.
     fs::write(service.home().join("cache.key"), [7; 32]).unwrap();
+    // Of a master of its own, so that nothing but the machine is shared.
+    let tenant = Service::new();
+    let other = App::new("other").worker(Guest::ProbeP2, "workers = 1").file("data/own", b"mine");
+    tenant.start(&[&tenant.write(&other)]).await;
+    let process = tenant.processes().into_iter().find(|process| process.title == "hatchery: worker other/0");
+    let (process, folder, log) =
+        (process.unwrap().id, tenant.home().join("apps/other"), tenant.home().join("logs"));
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let name = format!("drill-{}", service.folder().display());
     let name = name.replace('/', "-");
@@ -109,8 +116,9 @@ async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
         }
         None => Command::new(env!("CARGO_BIN_EXE_hatchery")),
     };
-    let home = service.home();
-    let asked = format!("{filter} {} {name} {secret} {}", port.local_addr().unwrap().port(), home.display());
+    let (home, folder, log) = (service.home(), folder.display(), log.join("hatchery.log"));
+    let (port, home, log) = (port.local_addr().unwrap().port(), home.display(), log.display());
+    let asked = format!("{filter} {port} {name} {secret} {home} {process} {folder} {log}");
     let mut master = command
         .args(["start", "--foreground", "--home"])
         .arg(service.home())
@@ -170,7 +178,7 @@ async fn nothing_works(user: Option<u32>) {
     let outcomes = drill(user, "on").await;
     print(if user.is_some() { "an ordinary user" } else { "as the tests run" }, &outcomes);
     let attempts: BTreeSet<&String> = outcomes["worker"].iter().map(|(attempt, _)| attempt).collect();
-    assert!(attempts.len() >= 50, "{attempts:?}");
+    assert!(attempts.len() >= 60, "{attempts:?}");
     for role in ROLES {
         let tried: BTreeSet<&String> = outcomes[role].iter().map(|(attempt, _)| attempt).collect();
         assert_eq!(tried, attempts, "{role}");
@@ -213,6 +221,12 @@ async fn the_other_parts_keep_by_themselves() {
     the_rest_keeps_without_seccomp(is_root().then_some(NOBODY)).await;
 }
 
+/// As root, that is with users of their own.
+#[tokio::test]
+async fn the_other_parts_keep_by_themselves_as_who_runs_the_tests() {
+    the_rest_keeps_without_seccomp(None).await;
+}
+
 /// It is of the host's network, and another generation's may be the master's too. It is the worker's to make a
 /// mess of; but not to reach anybody with, nor to hold the master up.
 #[tokio::test]
@@ -221,7 +235,7 @@ async fn a_shared_listener_is_good_for_nothing_else() {
     let app = App::new("probe").worker(Guest::ProbeP2, "workers = 1\nbalance = \"shared\"");
     let app = service.write(&app);
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let asked = format!("on {} none none", target.local_addr().unwrap().port());
+    let asked = format!("on {} none none none none none none", target.local_addr().unwrap().port());
     let mut master = service.command(&["start", "--foreground", &app]);
     let mut master = master
         .env("HATCHERY_TEST_DRILL", asked)

@@ -43,6 +43,8 @@ async fn status_says_what_holds_in_each_process() {
         for part in PARTS {
             assert!(held.contains(&part), "{part}: {sandbox}");
         }
+        // Only root can be several users.
+        assert_eq!(held.contains(&"own-user"), nix::unistd::geteuid().is_root(), "{sandbox}");
         assert_eq!(sandbox["missing"].as_array().unwrap().len(), 0, "{sandbox}");
         assert!(sandbox["landlock_abi"].as_u64().unwrap() >= 1, "{sandbox}");
     }

@@ -27,6 +27,7 @@ mod messages;
 mod output;
 mod protocol;
 mod reach;
+mod tenants;
 mod watch;
 
 use watch::Watch;

@@ -4,7 +4,7 @@
 //! master, and what begins with `HATCHERY_` is handed on to every child. So one is found wherever it is
 //! in the tree of processes, also when its master is gone.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -50,6 +50,17 @@ impl OsProcess {
     /// The same, if it is still there.
     pub(crate) fn try_peak_memory(&self) -> Option<u64> {
         self.status("VmHWM:")
+    }
+
+    /// Its user ids and group ids, all that it has, as the host sees them.
+    pub(crate) fn ids(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let status = fs::read_to_string(self.file("status")).unwrap();
+        let numbers = |keys: &[&str]| {
+            let lines = status.lines().filter_map(|line| line.split_once(':'));
+            let lines = lines.filter(|(key, _)| keys.contains(key));
+            lines.flat_map(|(_, rest)| rest.split_whitespace()).map(|id| id.parse().unwrap()).collect()
+        };
+        (numbers(&["Uid"]), numbers(&["Gid", "Groups"]))
     }
 
     /// How often its first thread has gone to sleep: a loop that does nothing hardly ever wakes.

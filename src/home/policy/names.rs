@@ -5,10 +5,10 @@ use serde::Deserialize;
 /// A list of patterns; an empty one allows none.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Names(Vec<String>);
+pub(in crate::home) struct Names(Vec<String>);
 
 impl Names {
-    pub(super) fn allow(&self, name: &str) -> bool {
+    pub(in crate::home) fn allow(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, name))
     }
 

@@ -59,7 +59,7 @@ impl Deployer {
         let apps = std::slice::from_ref(&app);
         let secrets = secrets_of(apps, self.home().folder()).await?.pop().unwrap_or_default();
         let codes = compile_all(apps, self.home().folder()).await?;
-        for ((_, role), Code { cached, elapsed, .. }) in &codes {
+        for ((_, role, _), Code { cached, elapsed, .. }) in &codes {
             let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
             events.say(Event::Compiled { role: *role, cached: *cached, elapsed_ms });
         }

@@ -26,9 +26,9 @@ use nix::{
 use super::{Profile, Room, seccomp};
 use crate::sys::inherit::LISTENER_FD;
 
-/// Asks for it: `FILTER PORT SOCKET FILE HOME`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
-/// sees what the other parts keep. A port that listens, the name of an abstract socket that does, a file
-/// of the host's, and the master's home.
+/// Asks for it: `FILTER PORT SOCKET FILE HOME PID FOLDER LOG`, by blanks. With `FILTER` as `off`, seccomp does not
+/// go on: then one sees what the other parts keep. A port that listens, the name of an abstract socket that does, a
+/// file of the host's, and the master's home; and of another tenant: a process, a folder, and its master's log.
 pub const VARIABLE: &str = "HATCHERY_TEST_DRILL";
 
 /// More threads than a process may have.
@@ -49,6 +49,10 @@ struct Targets {
     file: PathBuf,
     master: libc::c_int,
     home: PathBuf,
+    /// Another tenant's.
+    tenant: libc::c_int,
+    folder: PathBuf,
+    log: PathBuf,
 }
 
 type Attempt = (&'static str, fn(&Targets) -> io::Result<()>);
@@ -57,7 +61,7 @@ type Attempt = (&'static str, fn(&Targets) -> io::Result<()>);
 pub(super) fn run(profile: &Profile) {
     let Ok(asked) = std::env::var(VARIABLE) else { return };
     let words: Vec<&str> = asked.split_whitespace().collect();
-    let [filter, port, socket, file, home] = words[..] else { return };
+    let [filter, port, socket, file, home, tenant, folder, log] = words[..] else { return };
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next().unwrap_or_default();
     let targets = Targets {
@@ -66,6 +70,9 @@ pub(super) fn run(profile: &Profile) {
         file: file.into(),
         master: arguments.next().and_then(|text| text.parse().ok()).unwrap_or_default(),
         home: home.into(),
+        tenant: tenant.parse().unwrap_or_default(),
+        folder: folder.into(),
+        log: log.into(),
     };
     let room = match profile.room {
         Room::Guest => role,
@@ -155,6 +162,20 @@ fn open(path: impl AsRef<Path>) -> io::Result<()> {
 fn writable() -> io::Result<PathBuf> {
     let entered = ["/folders/0"].into_iter().map(PathBuf::from).find(|path| path.is_dir());
     entered.ok_or_else(|| Errno::ENOENT.into())
+}
+
+/// Reads a byte of another process.
+fn read_memory(pid: libc::c_int) -> io::Result<()> {
+    let (mut bytes, from) = ([0u8; 8], 0x1000 as *mut libc::c_void);
+    let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let theirs = libc::iovec { iov_base: from, iov_len: bytes.len() };
+    // SAFETY: writes to `bytes` at most.
+    let read = unsafe { libc::process_vm_readv(pid, &raw const ours, 1, &raw const theirs, 1, 0) };
+    match Errno::result(read) {
+        // It may; there is nothing at that address.
+        Err(Errno::EFAULT) => Ok(()),
+        other => other.map(drop).map_err(Into::into),
+    }
 }
 
 fn write_far(file: &fs::File) -> io::Result<()> {
@@ -299,19 +320,18 @@ const ATTEMPTS: &[Attempt] = &[
         // To nobody, if there is nobody else: that is no way out.
         call(libc::SYS_kill, [-1, 0, 0, 0])
     }),
-    ("read the master's memory", |to| {
-        let (mut bytes, from) = ([0u8; 8], 0x1000 as *mut libc::c_void);
-        let ours = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        let theirs = libc::iovec { iov_base: from, iov_len: bytes.len() };
-        // SAFETY: writes to `bytes` at most.
-        let read = unsafe { libc::process_vm_readv(to.master, &raw const ours, 1, &raw const theirs, 1, 0) };
-        match Errno::result(read) {
-            // It may; there is nothing at that address.
-            Err(Errno::EFAULT) => Ok(()),
-            other => other.map(drop).map_err(Into::into),
-        }
-    }),
+    ("read the master's memory", |to| read_memory(to.master)),
     ("open a handle to the master", |to| call(libc::SYS_pidfd_open, [to.master.into(), 0, 0, 0])),
+    ("signal another tenant", |to| call(libc::SYS_kill, [to.tenant.into(), 0, 0, 0])),
+    ("ptrace another tenant", |to| {
+        call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), to.tenant.into(), 0, 0])
+    }),
+    ("read another tenant's memory", |to| read_memory(to.tenant)),
+    ("open another tenant's memory", |to| open(format!("/proc/{}/mem", to.tenant))),
+    ("open another tenant's environment", |to| open(format!("/proc/{}/environ", to.tenant))),
+    ("list another tenant's folder", |to| fs::read_dir(&to.folder).map(drop)),
+    ("write to another tenant's folder", |to| fs::write(to.folder.join("drill"), "")),
+    ("open another tenant's log", |to| open(&to.log)),
     ("mount", |_| call(libc::SYS_mount, [text(c"none"), text(c"/"), text(c"tmpfs"), 0])),
     ("unmount", |_| call(libc::SYS_umount2, [text(c"/fds"), libc::MNT_DETACH.into(), 0, 0])),
     ("pivot_root", |_| call(libc::SYS_pivot_root, [text(c"/"), text(c"/"), 0, 0])),

@@ -11,7 +11,9 @@ use nix::sys::{
 
 use super::{Profile, report::Limits};
 
-/// Threads of a process: more than the runtime's for the file system, and a compiler's.
+/// Threads of a process: more than the runtime's for the file system, and a compiler's. Since Linux 5.14 they are
+/// counted by user namespace, which each process has its own of, however many are the same user on the host; before,
+/// all processes of an app's user together may have so many.
 const PROCESSES: u64 = 512;
 
 /// The most bytes of the first thread's stack.

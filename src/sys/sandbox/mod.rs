@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   master: a Profile -> spawn: new namespaces at the clone -> child: enter()
-//!       rlimits -> an empty root -> no new privileges -> Landlock -> no capabilities -> seccomp
+//!       rlimits -> an empty root -> its tenant's user, where it is not -> no new privileges -> Landlock -> no capabilities -> seccomp
 //! ```
 //!
 //! Assume that a guest has escaped wasmtime and owns its process: what it then finds is decided here. Each
@@ -15,6 +15,8 @@
 
 #[cfg(debug_assertions)]
 pub mod drill;
+pub(super) mod hand;
+mod idmap;
 mod landlock;
 mod limits;
 mod mounts;
@@ -24,6 +26,7 @@ mod profile;
 mod report;
 mod seccomp;
 pub(super) mod signals;
+mod tree;
 
 use std::{
     fs::File,
@@ -37,7 +40,7 @@ use nix::libc;
 
 pub use self::{
     namespaces::Namespaces,
-    profile::{At, Folder, Isolation, Listener, Network, Profile, Room},
+    profile::{At, Folder, Handed, Isolation, Listener, Network, Profile, Room, User},
     report::{MAX_PARTS, Missing, Part, Report},
 };
 use super::{inherit, limits::machine_memory, memfd, misbehave, point, usage};
@@ -107,6 +110,16 @@ pub fn fds() -> &'static Path {
     Path::new(if moved { mounts::FDS } else { "/proc/self/fd" })
 }
 
+/// The tenant's, where the process is not that already.
+fn become_user(profile: &Profile) -> io::Result<()> {
+    match profile.runs_as {
+        User::Master => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        // Its root is the tenant.
+        User::Tenant { .. } if profile.namespaces.user() => Ok(()),
+        User::Tenant { uid, gid } => privileges::become_user(uid, gid),
+    }
+}
+
 fn apply(profile: &Profile) -> anyhow::Result<Entered> {
     let mut report = Report::default();
     // What is not there any more in a moment.
@@ -134,6 +147,9 @@ fn apply(profile: &Profile) -> anyhow::Result<Entered> {
             vec![]
         }
     };
+    if let User::Tenant { .. } = profile.user {
+        report.note(Part::OwnUser, become_user(profile));
+    }
     if profile::is_left_out() {
         for part in
             [Part::NoNewPrivileges, Part::Landlock, Part::NoCapabilities, Part::NotDumpable, Part::Seccomp]

@@ -2,7 +2,22 @@
 
 use std::io;
 
-use nix::{errno::Errno, libc, sys::prctl};
+use nix::{
+    errno::Errno,
+    libc,
+    sys::{prctl, signal::Signal},
+    unistd::{Gid, Uid, setgroups, setresgid, setresuid},
+};
+
+/// From now on it is this user, for good, and in this group alone.
+pub(super) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)?;
+    // Another user has no such request.
+    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
 
 /// A program that it runs gets no rights by that.
 pub(super) fn no_new() -> io::Result<()> {

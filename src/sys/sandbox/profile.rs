@@ -1,6 +1,6 @@
 //! What a child is to shut itself into: made by the master, for each child anew.
 
-use std::path::PathBuf;
+use std::{os::fd::RawFd, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,12 @@ pub struct Profile {
     pub listener: Listener,
     /// Parts that the trial could not have either. `None`: this is the trial, which finds out.
     pub may_lack: Option<Vec<Part>>,
+    /// Whose it is to be.
+    pub user: User,
+    /// Whose it is.
+    pub runs_as: User,
+    /// The folders that the master has opened for it; `spawn` fills them in.
+    pub handed: Vec<Handed>,
 }
 
 /// Where a process's connections come from.
@@ -32,6 +38,43 @@ pub enum Listener {
     None,
     /// It has the listener, as the master and its other workers have: `balance = "shared"`.
     Shared,
+}
+
+/// Who a process is, as the host sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum User {
+    /// Who the master is.
+    #[default]
+    Master,
+    /// A tenant's own. Only a master that is root can start one.
+    Tenant {
+        /// The user.
+        uid: u32,
+        /// The group, and no other one.
+        gid: u32,
+    },
+}
+
+impl User {
+    /// Who to be in these namespaces, the best first. Without mounts of its own a tenant could not go to its
+    /// folders.
+    pub(crate) fn to_try(self, namespaces: Namespaces) -> Vec<Self> {
+        match self {
+            Self::Tenant { .. } if namespaces.mount() => vec![self, Self::Master],
+            Self::Tenant { .. } | Self::Master => vec![Self::Master],
+        }
+    }
+}
+
+/// A folder of the profile that is open already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// Its number in the profile.
+    pub folder: usize,
+    /// Its fd in the child.
+    pub fd: RawFd,
+    /// Where it belongs in the new root.
+    pub at: PathBuf,
 }
 
 /// What a process does.
@@ -103,6 +146,14 @@ impl Profile {
     pub(super) fn may_lack(&self, part: Part) -> bool {
         self.may_lack.as_ref().is_none_or(|parts| parts.contains(&part))
     }
+
+    /// This once it is the master's user, though others can have their own.
+    pub(crate) fn run_as_master(&mut self) {
+        self.runs_as = User::Master;
+        if let Some(parts) = &mut self.may_lack {
+            parts.push(Part::OwnUser);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,6 +163,33 @@ pub(super) mod tests {
     pub(in super::super) fn profile(room: Room, network: Network) -> Profile {
         let folders = vec![Folder { source: "/tmp".into(), at: At::Number, writable: true }];
         let (isolation, namespaces) = (Isolation::BestEffort, Namespaces::NONE);
-        Profile { room, folders, network, isolation, namespaces, listener: Listener::None, may_lack: None }
+        let user = User::Master;
+        Profile {
+            room,
+            folders,
+            network,
+            isolation,
+            namespaces,
+            listener: Listener::None,
+            may_lack: None,
+            user,
+            runs_as: user,
+            handed: vec![],
+        }
+    }
+
+    #[test]
+    fn users_as_a_table() {
+        let tenant = User::Tenant { uid: 7, gid: 8 };
+        let all = Namespaces::ALL;
+        for (user, namespaces, expected) in [
+            (User::Master, all, vec![User::Master]),
+            (tenant, all, vec![tenant, User::Master]),
+            (tenant, all.without_user(), vec![tenant, User::Master]),
+            (tenant, Namespaces::NONE, vec![User::Master]),
+        ] {
+            let profile = Profile { user, ..profile(Room::Guest, Network::None) };
+            assert_eq!(profile.users(namespaces), expected, "{user:?} {namespaces:?}");
+        }
     }
 }

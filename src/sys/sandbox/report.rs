@@ -39,6 +39,8 @@ pub enum Part {
     Seccomp,
     /// Files, processes, sizes.
     ResourceLimits,
+    /// A user id that no other tenant has, where the master is root.
+    OwnUser,
 }
 
 impl Part {
@@ -60,6 +62,7 @@ impl Part {
             Self::NotDumpable => "not dumpable",
             Self::Seccomp => "seccomp",
             Self::ResourceLimits => "resource limits",
+            Self::OwnUser => "own user",
         }
     }
 
@@ -82,6 +85,10 @@ impl Part {
             Self::Seccomp => "use a kernel with CONFIG_SECCOMP_FILTER",
             Self::NoNewPrivileges | Self::NoCapabilities | Self::NotDumpable | Self::ResourceLimits => {
                 "see what restricts hatchery itself"
+            }
+            Self::OwnUser => {
+                "run hatchery as root of the machine, from a file that all may run, or set [tenants] uids in \
+                 settings.toml to user ids that its container maps"
             }
         }
     }
