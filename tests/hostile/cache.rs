@@ -112,12 +112,13 @@ async fn a_compiler_that_lies_is_refused() {
             error.contains("the compiler of the worker of good") && error.contains(expected),
             "{lie}: {error}"
         );
-        assert_eq!(begun.elapsed() >= EXIT_TIMEOUT, lie == "late", "{lie}: {:?}", begun.elapsed());
+        // This one did not end by itself.
+        assert!(lie != "late" || begun.elapsed() >= EXIT_TIMEOUT, "{:?}", begun.elapsed());
         if lie == "far" {
             let last = "the last byte: Ok(1), one more: Err(Os { code: 27, kind: FileTooLarge";
             assert!(service.log().contains(last), "{}", service.log());
         }
-        assert_eq!(entries(&service), [PathBuf::new(); 0], "{lie}");
+        assert_eq!(entries(&service), Vec::<PathBuf>::new(), "{lie}");
         assert!(master.lives(), "{lie}");
         assert_eq!(master.zombies(), 0, "{lie}");
         assert!(service.processes().iter().all(|one| !one.title.contains("compiler")), "{lie}");
