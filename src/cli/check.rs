@@ -97,7 +97,7 @@ impl Check {
                     app: app.name.clone(),
                     cpu_limit: app.limits.compile_time,
                 };
-                let compiled = master::compile(request).await?;
+                let compiled = master::compile(request, None).await?;
                 components.push(Found::new(&app, role, component, compiled.report)?);
             }
             checked.push(Checked { app: app.name, version: app.version, components, beyond_policy });

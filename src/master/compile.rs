@@ -10,10 +10,15 @@ use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use tokio::time::timeout;
 
-use super::{exit, isolation};
+use super::{
+    exit,
+    groups::{Work, put_beside},
+    isolation,
+};
 use crate::{
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{
+        cgroup::AppLimits,
         fd_socket::FdSocket,
         inherit::CONTROL_FD,
         memfd,
@@ -36,7 +41,8 @@ pub struct Compiled {
 }
 
 /// Compiles, or finds it in the cache. Dropping the future kills the child.
-pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
+/// The child counts to its app, which may have so much; without limits to nobody.
+pub async fn compile(request: CompileRequest, limits: Option<AppLimits>) -> anyhow::Result<Compiled> {
     let what = format!("{} of {} ({})", request.role, request.app, request.component.display());
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
     let mut child = spawn(Spawn {
@@ -47,12 +53,19 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
     })
     .await
     .with_context(|| format!("cannot start a compiler for the {what}"))?;
+    let group = match limits {
+        Some(limits) => put_beside(Work::Compiler, &request.app, limits, child.id()).await,
+        None => None,
+    };
     let Ok(reply) = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await else {
         let _ = child.kill().await;
         let limit = humantime::format_duration(COMPILE_TIMEOUT);
         bail!("cannot compile the {what}: that takes more than {limit}, the most that compiling may take");
     };
     let status = end(&mut child).await;
+    if let Some(group) = group {
+        group.ended().await;
+    }
     let limit = status.as_ref().ok().and_then(|status| passed(*status, request.cpu_limit));
     let ended = exit::reason(status);
     match reply {

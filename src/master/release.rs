@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     compile::{Compiled, compile},
+    groups::{self, limits_of},
     native::Native,
 };
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     home::AppSecrets,
     ipc::compile::{CompileRequest, Report},
     manifest::{App, Component, Worker},
+    sys::cgroup::AppLimits,
 };
 
 /// A component's native code.
@@ -112,7 +114,11 @@ pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<
 
 /// Compiles each component once, as many at a time as there are CPUs. A file that several want, by one
 /// name or by several, is one component.
+///
+/// # Errors
+/// One does not compile, or an app has a limit that can't be held and must be.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
+    apps.iter().try_for_each(groups::check)?;
     let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
     let compiled: Vec<Codes> = stream::iter(components(apps).await)
         .map(|wanted| compile_for(wanted, home.join("cache")))
@@ -128,6 +134,7 @@ struct Wanted {
     role: Role,
     file: PathBuf,
     compile_time: Duration,
+    limits: AppLimits,
 }
 
 /// What the apps want, by component.
@@ -140,6 +147,7 @@ async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
                 role,
                 file: component.file.clone(),
                 compile_time: app.limits.compile_time,
+                limits: limits_of(app),
             };
             found.entry(File::of(&component.file).await).or_default().push(wanted);
         }
@@ -169,12 +177,12 @@ impl File {
 
 /// Compiles it for the first of those, and gives it to all.
 async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Codes> {
-    let Some(Wanted { app, role, file, .. }) = wanted.first() else { return Ok(Codes::new()) };
+    let Some(Wanted { app, role, file, limits, .. }) = wanted.first() else { return Ok(Codes::new()) };
     // Who allows less must not make it fail for the others.
     let cpu_limit = wanted.iter().map(|wanted| wanted.compile_time).max().unwrap_or_default();
     tracing::info!("compiling {app} {role} {}", file.display());
     let request = CompileRequest { component: file.clone(), cache, role: *role, app: app.clone(), cpu_limit };
-    let Compiled { code, report } = compile(request).await?;
+    let Compiled { code, report } = compile(request, Some(*limits)).await?;
     for Wanted { app, role, file, .. } in &wanted {
         if *role == Role::Worker && !report.answers_http {
             let (component, exports) = (file.display(), report.exports.join(", "));

@@ -57,12 +57,14 @@ pub(super) struct Counted {
     /// Bytes, and how often that was too much.
     pub(super) disk: (Option<u64>, u64),
     pub(super) memory: (Option<u64>, u64),
+    /// The kernel counts the CPU time of its processes together.
+    pub(super) has_cpu_group: bool,
 }
 
 /// All limits, in the order of the manual.
 pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     use Scope::{App as OfApp, Instance, Message, Process, Request, Worker};
-    use Unit::{Bytes, BytesPerSecond, Milliseconds, Number, PerSecond};
+    use Unit::{Bytes, BytesPerSecond, Hundredths, Milliseconds, Number, PerSecond};
     let limits = &app.limits;
     let role = if app.worker.is_some() { Role::Worker } else { Role::Agent };
     let hits = |limit: Limit| Some(seen.counts.hits[limit as usize]);
@@ -86,7 +88,11 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     row("app-memory", OfApp, Bytes, limits.app_memory, seen.memory.0, Some(seen.memory.1));
     row("open-files", Process, Number, Some(app.open_files(role)), None, None);
     row("disk", OfApp, Bytes, Some(limits.disk), seen.disk.0, Some(seen.disk.1));
-    row("cpu-weight", Process, Number, Some(limits.cpu_weight.into()), None, None);
+    // What holds: without a group of the app's each process has its share, and there is no cap.
+    let of = if seen.has_cpu_group { OfApp } else { Process };
+    row("cpu-weight", of, Number, Some(limits.cpu_weight.into()), None, None);
+    let cpus = limits.cpus.filter(|_| seen.has_cpu_group).map(u64::from);
+    row("cpus", OfApp, Hundredths, cpus, None, None);
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).ok();
     row("cpu-limit", Request, Milliseconds, millis(limits.cpu_limit), None, hits(Limit::Cpu));
     row("request-timeout", Request, Milliseconds, millis(limits.request_timeout), None, hits(Limit::Request));
