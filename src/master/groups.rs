@@ -33,8 +33,8 @@ use crate::{
     },
 };
 
-/// How often what a killed master left is looked at, and how long is waited between: its processes
-/// die with it, but not in the same moment.
+/// How often what a killed master left is looked at, and what this one leaves, and how long is waited
+/// between: processes die with it, but not in the same moment.
 const SWEEPS: usize = 20;
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
@@ -60,8 +60,15 @@ static TREE: Mutex<Weak<Tree>> = Mutex::new(Weak::new());
 static ISOLATION: OnceLock<Isolation> = OnceLock::new();
 
 /// The master's tree, as long as this lives.
-pub(super) struct Opened {
-    _tree: Option<Arc<Tree>>,
+pub(super) struct Opened(Option<Arc<Tree>>);
+
+impl Opened {
+    /// At the end, when no agent or worker is left: waits a little for those for whom nobody waits, as brokers.
+    pub(super) async fn close(self) {
+        if let Some(tree) = self.0 {
+            sweep(&tree).await;
+        }
+    }
 }
 
 /// Opens the folders that the user names, or else the master's own cgroup where it is delegated. Says what
@@ -76,20 +83,24 @@ pub(super) async fn open(named: &[PathBuf], isolation: Isolation) -> anyhow::Res
     } else {
         Some(open_named(named)?)
     };
-    let Some(tree) = tree else { return Ok(Opened { _tree: None }) };
+    let Some(tree) = tree else { return Ok(Opened(None)) };
     let lacks: Vec<_> = Controller::ALL.into_iter().filter(|one| !tree.holds(*one)).map(lack).collect();
     if !lacks.is_empty() {
         tracing::warn!("cgroups do not hold all that they could: {}", lacks.join("; "));
     }
+    sweep(&tree).await;
+    let tree = Arc::new(tree);
+    *TREE.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&tree);
+    Ok(Opened(Some(tree)))
+}
+
+async fn sweep(tree: &Tree) {
     for _ in 0..SWEEPS {
         if !tree.sweep().is_ok_and(|left| left > 0) {
             break;
         }
         sleep(SWEEP_PAUSE).await;
     }
-    let tree = Arc::new(tree);
-    *TREE.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&tree);
-    Ok(Opened { _tree: Some(tree) })
 }
 
 fn open_named(folders: &[PathBuf]) -> anyhow::Result<Tree> {

@@ -58,7 +58,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
     // Until the last child is gone.
-    let _groups = groups::open(&cgroups, isolation).await?;
+    let groups = groups::open(&cgroups, isolation).await?;
     crash::keep_in(&home);
     broker::obey(&home);
     isolation::prepare(isolation).await?;
@@ -77,10 +77,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // The apps have what they need of it.
     drop(codes);
     let reloads = Reloads { load: reload, home, names, apps: apps.clone() };
-    tokio::select! {
+    let result = tokio::select! {
         result = supervise(&apps, ended, &mut signals) => result,
         () = reloads.run(hangups, wishes) => Ok(()),
-    }
+    };
+    groups.close().await;
+    result
 }
 
 /// How many the master may have open.

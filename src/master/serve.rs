@@ -130,7 +130,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         () = rotating => Ok(()),
     };
     // Who takes the lock next may have the groups as well.
-    drop(groups);
+    groups.close().await;
     drop(lock);
     result
 }
