@@ -175,10 +175,22 @@ async fn instances_of_requests_share_one_bound() {
 async fn a_service_has_groups_too() {
     let Some(own) = Own::make() else { return };
     let service = Service::new();
-    let app = service.write(&App::probe(Guest::ProbeP3, 2));
+    let app = service.write(&App::probe(Guest::ProbeP3, 2).more("[limits]\ncpus = 1.5"));
     service.ok(&[&["start", &app], own.arguments().as_slice()].concat()).await;
     let first = own.groups();
     assert_eq!(first.len(), 2, "{first:?}");
+    // What holds is shown, and for whom.
+    let table = service.ok(&["status", "probe", "--limits"]).await;
+    let row = |key: &str| -> Vec<String> {
+        let line = table.lines().find(|line| line.trim_start().starts_with(key)).unwrap();
+        line.split_whitespace().skip(1).take(2).map(str::to_owned).collect()
+    };
+    let expected = if own.counts("cpu") {
+        [["app", "100"], ["app", "1.5"]]
+    } else {
+        [["process", "100"], ["app", "any"]]
+    };
+    assert_eq!([row("cpu-weight"), row("cpus")], expected);
     service.ok(&["reload", "probe"]).await;
     eventually("those of the new ones alone", async || {
         let now = own.groups();

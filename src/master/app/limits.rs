@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Limits that are known to have been hit by what is said of a process that goes.
-const REASONS: [&str; 3] = ["process-memory", "trap-limit", "hang-timeout"];
+const REASONS: [&str; 4] = ["process-memory", "trap-limit", "hang-timeout", "app-memory"];
 
 /// How often a process went for a limit's sake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) struct Counted {
     pub(super) workers: u64,
     /// Bytes, and how often that was too much.
     pub(super) disk: (Option<u64>, u64),
-    pub(super) memory: (Option<u64>, u64),
+    pub(super) memory: Option<u64>,
     /// The kernel counts the CPU time of its processes together.
     pub(super) has_cpu_group: bool,
 }
@@ -85,7 +85,7 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     row("memory", Instance, Bytes, Some(limits.memory as u64), instance, hits(Limit::Memory));
     let whole = app.process_memory(role, machine_memory());
     row("process-memory", Process, Bytes, Some(whole), None, None);
-    row("app-memory", OfApp, Bytes, limits.app_memory, seen.memory.0, Some(seen.memory.1));
+    row("app-memory", OfApp, Bytes, limits.app_memory, seen.memory, None);
     row("open-files", Process, Number, Some(app.open_files(role)), None, None);
     row("disk", OfApp, Bytes, Some(limits.disk), seen.disk.0, Some(seen.disk.1));
     // What holds: without a group of the app's each process has its share, and there is no cap.
@@ -132,6 +132,7 @@ mod tests {
             "out of memory: more than 768MiB (`process-memory`)",
             "has no more room for instances (`process-memory`)",
             "hangs: it has not answered for 10s (`hang-timeout`)",
+            "out of memory: more than 1GiB (`app-memory`)",
             "signal 9",
         ] {
             reasons.note(reason);
@@ -139,7 +140,7 @@ mod tests {
         let mut sum = Reasons::default();
         sum.add(&reasons);
         let counts = REASONS.map(|key| sum.of(key));
-        assert_eq!(counts, [Some(2), Some(0), Some(1)]);
+        assert_eq!(counts, [Some(2), Some(0), Some(1), Some(1)]);
         assert_eq!(sum.of("memory"), None);
     }
 }
