@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::own::Own;
-use crate::support::{App, Cluster, Guest, eventually, try_get};
+use crate::support::{App, Cluster, Guest, OsProcess, eventually, try_get};
 
 /// How long is measured.
 const WINDOW: Duration = Duration::from_secs(4);
@@ -43,7 +43,7 @@ fn work(cluster: &Cluster, app: &str, workers: usize) -> JoinSet<()> {
 
 /// The CPU time of an app's workers, in ticks.
 fn spent(cluster: &Cluster, app: &str) -> u64 {
-    cluster.processes_of(&format!("worker {app}/")).iter().map(|worker| worker.spent()).sum()
+    cluster.processes_of(&format!("worker {app}/")).iter().map(OsProcess::spent).sum()
 }
 
 /// What the apps get of the CPUs in a window, once all their workers compute.
