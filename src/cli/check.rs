@@ -95,6 +95,7 @@ impl Check {
                     component: component.file.clone(),
                     cache: cache.clone(),
                     owner: user::effective(),
+                    limits: None,
                     role,
                     app: app.name.clone(),
                     cpu_limit: app.limits.compile_time,

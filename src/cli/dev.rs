@@ -104,7 +104,7 @@ impl Dev {
                 apps,
                 home: home.clone(),
                 reload: Box::new(load),
-                cgroup: None,
+                cgroups: vec![],
                 wishes: Some(wishes),
                 isolation,
             };

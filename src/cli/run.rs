@@ -73,12 +73,12 @@ impl Run {
         let home = self.home.open()?;
         let isolation = self.isolation.of(&home)?;
         let home = home.folder().to_owned();
-        let cgroup = self.cgroup.folder();
+        let cgroups = self.cgroup.folders();
         let reload = Box::new(move || {
             let (paths, overrides) = (paths.clone(), overrides.clone());
             async move { load(&paths, &overrides).await }.boxed()
         });
-        let options = crate::master::Options { apps, home, reload, cgroup, wishes: None, isolation };
+        let options = crate::master::Options { apps, home, reload, cgroups, wishes: None, isolation };
         crate::master::run(options).await
     }
 }

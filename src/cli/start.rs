@@ -59,16 +59,16 @@ impl Start {
             daemon::detach().context("cannot leave the terminal")?;
             let lock = Lock::take(&home)?;
             let isolation = self.isolation.of(&home)?;
-            let (lifetime, cgroup) = (Lifetime::Background, self.cgroup.folder());
-            return serve(Service { home, lock, lifetime, cgroup, isolation }).await;
+            let (lifetime, cgroups) = (Lifetime::Background, self.cgroup.folders());
+            return serve(Service { home, lock, lifetime, cgroups, isolation }).await;
         }
         if self.foreground {
             let lock = Lock::take(&home)?;
             let isolation = self.isolation.of(&home)?;
             let deploying = tokio::spawn(deploy_all(home.clone(), self.paths));
-            let (lifetime, cgroup) = (Lifetime::Foreground, self.cgroup.folder());
+            let (lifetime, cgroups) = (Lifetime::Foreground, self.cgroup.folders());
             tokio::select! {
-                result = serve(Service { home, lock, lifetime, cgroup, isolation }) => return result,
+                result = serve(Service { home, lock, lifetime, cgroups, isolation }) => return result,
                 deployed = failed(deploying) => return deployed,
             }
         }
@@ -138,7 +138,7 @@ fn in_background(home: &Home, cgroup: &Cgroup, isolation: &Isolation) -> anyhow:
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hatchery: master");
     command.args(log::arguments()).args(["start", "--background", "--home"]).arg(home.folder());
-    if let Some(folder) = cgroup.absolute()? {
+    for folder in cgroup.absolute()? {
         command.arg("--cgroup").arg(folder);
     }
     command.args(isolation.arguments());

@@ -85,6 +85,7 @@ struct Rules {
     outbound_connections: Option<u64>,
     /// Of one request and its response.
     outbound_size: Option<ByteSize>,
+    cpus: Option<f64>,
 }
 
 /// What a broker must know of it.

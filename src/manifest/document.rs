@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeInteger, DeTable, DeValue},
 };
 
 use super::{error::Mistakes, keys, keys::Table};
@@ -107,6 +107,33 @@ impl<'t, 'i> Section<'t, 'i> {
             mistakes.at(value.span(), title, format!("it goes from {min} to {max}"));
         }
         found
+    }
+
+    /// A number that may have a fraction, in hundredths, rounded to them; as the bounds are, both included.
+    pub(super) fn hundredths(
+        &self,
+        key: &'static str,
+        (min, max): (u32, u32),
+        mistakes: &mut Mistakes,
+    ) -> Option<u32> {
+        let value = self.get(key)?;
+        let [least, most] = [min, max].map(|bound| f64::from(bound) / 100.0);
+        let whole = |number: &DeInteger<'_>| i64::from_str_radix(number.as_str(), number.radix()).ok();
+        let found = match (value.get_ref().as_integer(), value.get_ref().as_float()) {
+            (Some(number), _) => whole(number).map(|number| number as f64),
+            (None, Some(number)) => number.as_str().parse().ok(),
+            (None, None) => {
+                let help = format!("write a number such as 1.5, from {least} to {most}, without quotes");
+                wrong_type(format!("`{key}`"), "a number", value, &help, mistakes);
+                return None;
+            }
+        };
+        let found = found.filter(|number| (least..=most).contains(number));
+        if found.is_none() {
+            let title = format!("`{key}` is out of range");
+            mistakes.at(value.span(), title, format!("it goes from {least} to {most}"));
+        }
+        found.map(|number| (number * 100.0).round() as u32)
     }
 
     pub(super) fn boolean(&self, key: &'static str, mistakes: &mut Mistakes) -> Option<bool> {

@@ -119,6 +119,7 @@ impl Table {
                 "disk",
                 "compile-time",
                 "cpu-weight",
+                "cpus",
             ],
             Self::Dev => &["with"],
             Self::Deploy => {

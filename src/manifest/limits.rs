@@ -73,6 +73,10 @@ pub struct Limits {
     pub disk: u64,
     /// The CPU time that compiling one component may take. Default 2 min.
     pub compile_time: Duration,
-    /// Its processes' share of the CPUs where these are short, from 1 to 100. Default 100.
+    /// Its share of the CPUs where these are short, from 1 to 100: the app's where the master has a cgroup
+    /// for it, else each process's. Default 100.
     pub cpu_weight: u32,
+    /// The most that all its processes together get of CPUs, in hundredths of one. Default: any number.
+    /// Held by a cgroup alone.
+    pub cpus: Option<u32>,
 }

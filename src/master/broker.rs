@@ -29,7 +29,9 @@ use tokio::{
 use self::manners::{Manners, Verdict};
 use super::{
     children::{ChildEvent, Events, Happening},
-    exit, heartbeat, isolation,
+    exit,
+    groups::{self, Work},
+    heartbeat, isolation,
     ledger::Ledger,
     reason::{MAX_REASON, broke, cut},
     resolver,
@@ -192,9 +194,14 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
     let (reader, sender, writer) = link::split(stream, link_options);
     tokio::spawn(writer.run());
     let line = Line { reader, sender, handoff };
+    let limits = groups::limits_of(&options.app);
+    let group = groups::put_beside(Work::Broker, &options.app.name, limits, child.id()).await;
     let end = converse(options, peers, &mut child, line, (boot, heartbeat), files).await;
     let _ = child.start_kill();
     let status = timeout(END, child.wait()).await;
+    if let Some(group) = group {
+        group.ended().await;
+    }
     match end {
         Ok(End::Died(reason)) if reason.is_empty() => {
             let reason = status.map_or_else(|_| "it does not end".to_owned(), exit::reason);

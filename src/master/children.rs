@@ -282,8 +282,10 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
         // Before its first frame: until then it runs nothing of the guest's.
         let group = putting.await;
-        if let Some(Capped::In(place)) = &group {
-            ours.capped(place.bytes());
+        if let Some(Capped::In(place)) = &group
+            && let Some(bytes) = place.bytes()
+        {
+            ours.capped(bytes);
         }
         let writing = tokio::spawn(writer.run());
         let end = watch(process, reading, &kill).await;

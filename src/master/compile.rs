@@ -31,6 +31,7 @@ use crate::{
     digest::Digest,
     ipc::compile::{CODE_LIMIT, Code, Report},
     sys::{
+        cgroup::AppLimits,
         memfd,
         open::{self, Links},
         point,
@@ -58,6 +59,8 @@ pub struct Order {
     pub app: String,
     /// The CPU time that compiling may take (`compile-time`).
     pub cpu_limit: Duration,
+    /// What its app may have altogether, to which the compiler counts. `None`: to nobody.
+    pub limits: Option<AppLimits>,
 }
 
 /// A compiled component.
@@ -112,6 +115,7 @@ pub async fn compile(order: Order) -> anyhow::Result<Compiled> {
         what: &what,
         name: &order.component,
         cpu_limit: order.cpu_limit,
+        limits: order.limits,
     };
     let (report, said) = task.compile(wasm, theirs).await?;
     let kept = report.clone();

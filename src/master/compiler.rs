@@ -14,13 +14,18 @@ use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
 use tokio::time::timeout;
 
-use super::{exit, isolation};
+use super::{
+    exit,
+    groups::{self, put_beside},
+    isolation,
+};
 use crate::{
     cluster::Role,
     digest::Digest,
     ipc::compile::{Answer, Code, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     log,
     sys::{
+        cgroup::AppLimits,
         fd_socket::FdSocket,
         inherit::{COMPONENT_FD, CONTROL_FD, LOG_FD},
         spawn::{Child, Spawn, spawn},
@@ -48,6 +53,15 @@ pub(super) struct Task<'a> {
     pub(super) name: &'a Path,
     /// The CPU time that it may take.
     pub(super) cpu_limit: Duration,
+    /// What its app may have altogether.
+    pub(super) limits: Option<AppLimits>,
+}
+
+/// Whose work it does, and what that is, as `ps` shows it.
+struct Work<'a> {
+    app: Option<&'a str>,
+    what: String,
+    limits: Option<AppLimits>,
 }
 
 impl Task<'_> {
@@ -57,8 +71,8 @@ impl Task<'_> {
         let what = self.what;
         let request = CompileRequest::Compile { name: self.name.to_owned(), cpu_limit: self.cpu_limit };
         let fds = vec![(wasm, COMPONENT_FD)];
-        let whose = (Some(self.app), self.role.to_string());
-        let asked = ask(whose, fds, &request, Some(code), COMPILE_TIMEOUT).await;
+        let work = Work { app: Some(self.app), what: self.role.to_string(), limits: self.limits };
+        let asked = ask(work, fds, &request, Some(code), COMPILE_TIMEOUT).await;
         let asked = asked.with_context(|| format!("cannot compile the {what}"))?;
         let Some((reply, status)) = asked else {
             let limit = humantime::format_duration(COMPILE_TIMEOUT);
@@ -86,8 +100,8 @@ impl Task<'_> {
 
 /// What this build compiles for.
 pub(super) async fn settings() -> anyhow::Result<Digest> {
-    let asked =
-        ask((None, "settings".to_owned()), vec![], &CompileRequest::Settings, None, SETTINGS_TIMEOUT).await?;
+    let work = Work { app: None, what: "settings".to_owned(), limits: None };
+    let asked = ask(work, vec![], &CompileRequest::Settings, None, SETTINGS_TIMEOUT).await?;
     let Some((reply, status)) = asked else {
         let limit = humantime::format_duration(SETTINGS_TIMEOUT);
         bail!("a compiler did not say its settings within {limit}");
@@ -105,7 +119,7 @@ type Asked = (anyhow::Result<Option<CompileReply>>, io::Result<ExitStatus>);
 
 /// Starts one, and waits for its answer and its end. `None`: it took too long, and was killed.
 async fn ask(
-    (app, what): (Option<&str>, String),
+    Work { app, what, limits: app_limits }: Work<'_>,
     fds: Vec<(OwnedFd, i32)>,
     request: &CompileRequest,
     code: Option<OwnedFd>,
@@ -122,11 +136,18 @@ async fn ask(
     })
     .await
     .context("cannot start a compiler")?;
+    let group = match (app, app_limits) {
+        (Some(app), Some(limits)) => put_beside(groups::Work::Compiler, app, limits, child.id()).await,
+        _ => None,
+    };
     let Ok(reply) = timeout(limit, exchange(&socket, request, code)).await else {
         let _ = child.kill().await;
         return Ok(None);
     };
     let status = end(&mut child).await;
+    if let Some(group) = group {
+        group.ended().await;
+    }
     Ok(Some((reply, status)))
 }
 

@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     compile::{Compiled, Order, compile},
+    groups::{self, limits_of},
     native::Native,
     tenants,
 };
@@ -23,6 +24,7 @@ use crate::{
     cluster::Role,
     home::AppSecrets,
     manifest::{App, Component, Worker},
+    sys::cgroup::AppLimits,
 };
 
 /// A component's native code.
@@ -114,7 +116,11 @@ pub(super) async fn secrets_of(apps: &[App], home: &Path) -> anyhow::Result<Vec<
 
 /// Gives each app its user, and compiles each component once for each tenant, as many at a time as there are CPUs.
 /// A file that several want, by one name or by several, is one component.
+///
+/// # Errors
+/// One does not compile, or an app has a limit that can't be held and must be.
 pub(super) async fn compile_all(apps: &[App], home: &Path) -> anyhow::Result<Codes> {
+    apps.iter().try_for_each(groups::check)?;
     tenants::admit(apps).await?;
     let at_a_time = available_parallelism().map_or(1, std::num::NonZero::get);
     let compiled: Vec<Codes> = stream::iter(components(apps).await)
@@ -131,6 +137,7 @@ struct Wanted {
     role: Role,
     file: PathBuf,
     compile_time: Duration,
+    limits: AppLimits,
 }
 
 /// What the apps want, by component. Tenants share none: what one's compiler makes is for its apps alone.
@@ -144,6 +151,7 @@ async fn components(apps: &[App]) -> Vec<Vec<Wanted>> {
                 role,
                 file: component.file.clone(),
                 compile_time: app.limits.compile_time,
+                limits: limits_of(app),
             };
             found.entry((owner, File::of(&component.file).await)).or_default().push(wanted);
         }
@@ -173,7 +181,7 @@ impl File {
 
 /// Compiles it for the first of those, and gives it to all.
 async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Codes> {
-    let Some(Wanted { app, role, file, .. }) = wanted.first() else { return Ok(Codes::new()) };
+    let Some(Wanted { app, role, file, limits, .. }) = wanted.first() else { return Ok(Codes::new()) };
     // Who allows less must not make it fail for the others.
     let cpu_limit = wanted.iter().map(|wanted| wanted.compile_time).max().unwrap_or_default();
     tracing::info!("compiling {app} {role} {}", file.display());
@@ -184,6 +192,7 @@ async fn compile_for(wanted: Vec<Wanted>, cache: PathBuf) -> anyhow::Result<Code
         role: *role,
         app: app.clone(),
         cpu_limit,
+        limits: Some(*limits),
     };
     let Compiled { code, report, digest, cached, elapsed } = compile(order).await?;
     for Wanted { app, role, file, .. } in &wanted {

@@ -34,8 +34,9 @@ pub struct Options {
     pub home: PathBuf,
     /// Reads the apps anew, for a reload.
     pub reload: Load,
-    /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
-    pub cgroup: Option<PathBuf>,
+    /// Cgroups that are this master's own, of version 1 one for each controller. Empty: the one that it is
+    /// in, where that is delegated.
+    pub cgroups: Vec<PathBuf>,
     /// When to reload, beside SIGHUP.
     pub wishes: Option<Wishes>,
     /// How much of the sandbox must hold.
@@ -54,12 +55,12 @@ const USUAL_FDS: u64 = 1024;
 /// An app could not start: its port is taken, its component does not compile, or one of its
 /// processes failed. By then nothing runs any more.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { apps: wanted, home, reload, cgroup, wishes, isolation } = options;
+    let Options { apps: wanted, home, reload, cgroups, wishes, isolation } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
     // Until the last child is gone.
-    let _groups = groups::open(cgroup.as_deref()).await?;
+    let groups = groups::open(&cgroups, isolation).await?;
     crash::keep_in(&home);
     broker::obey(&home);
     tenants::keep_in(&home, Keeps::Run);
@@ -79,10 +80,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // The apps have what they need of it.
     drop(codes);
     let reloads = Reloads { load: reload, home, names, apps: apps.clone() };
-    tokio::select! {
+    let result = tokio::select! {
         result = supervise(&apps, ended, &mut signals) => result,
         () = reloads.run(hangups, wishes) => Ok(()),
-    }
+    };
+    groups.close().await;
+    result
 }
 
 /// How many the master may have open.

@@ -56,8 +56,9 @@ pub struct Service {
     pub lock: Lock,
     /// How it lives.
     pub lifetime: Lifetime,
-    /// A cgroup that is this master's own. `None`: the one that it is in, where that is delegated.
-    pub cgroup: Option<PathBuf>,
+    /// Cgroups that are this master's own, of version 1 one for each controller. Empty: the one that it is
+    /// in, where that is delegated.
+    pub cgroups: Vec<PathBuf>,
     /// How much of the sandbox must hold.
     pub isolation: Isolation,
 }
@@ -79,11 +80,11 @@ impl Lifetime {
 /// # Errors
 /// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
 pub async fn serve(service: Service) -> anyhow::Result<()> {
-    let Service { home, lock, lifetime, cgroup, isolation } = service;
+    let Service { home, lock, lifetime, cgroups, isolation } = service;
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
-    let groups = groups::open(cgroup.as_deref()).await?;
+    let groups = groups::open(&cgroups, isolation).await?;
     tenants::keep_in(home.folder(), Keeps::Lasting);
     isolation::prepare(isolation).await?;
     let socket = Socket::bind(&home)?;
@@ -131,7 +132,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         () = rotating => Ok(()),
     };
     // Who takes the lock next may have the groups as well.
-    drop(groups);
+    groups.close().await;
     drop(lock);
     result
 }

@@ -102,6 +102,8 @@ pub enum Unit {
     Number,
     /// So many a second.
     PerSecond,
+    /// Hundredths of one.
+    Hundredths,
 }
 
 impl AppStatus {

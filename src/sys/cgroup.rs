@@ -1,30 +1,69 @@
-//! Control groups of memory: the kernel's cap on what a process takes, kept by killing it.
+//! Control groups: the kernel's own limits, of each process and of all processes of an app together.
 //!
 //! ```text
-//!   FOLDER                             named by the user, or delegated to this master: a Tree
-//!     hatchery-MASTER-master           version 2: the master itself. There a group that has groups
-//!                                      with controllers may not have processes of its own
-//!     hatchery-MASTER-cache-worker-2   one child's: a Group
+//!   FOLDER                            named by the user, or delegated to this master: a Hierarchy
+//!     hatchery-MASTER-_master         version 2: the master itself. There a group that has groups
+//!                                     with controllers may not have processes of its own
+//!     hatchery-MASTER-cache           an app: its share of the CPUs, its cap on them, its tasks
+//!       processes                     its memory (`app-memory`)
+//!         worker-2                    one process and its memory: a Group
+//!       compiler-5                    works for the app, but is not one of its processes
 //! ```
 //!
+//! Version 2 of the kernel's interface has one hierarchy for everything, version 1 one for each
+//! controller: there a [`Tree`] has several, and where nothing counts memory an app's processes are in
+//! its group themselves.
+//!
 //! `master::groups` calls it. It writes a few small files of the kernel, and touches no folder but
-//! those with such names. Version 1 and version 2 of the kernel's interface differ in names only.
+//! those with such names.
 
+mod files;
+mod hierarchy;
 mod own;
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    fmt, fs, io,
     path::{Path, PathBuf},
-    process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-pub use own::delegated;
+use self::hierarchy::{Hierarchy, Version, make, remove, remove_all};
+pub use self::own::delegated;
 
-/// What the names of all groups made here begin with.
-const PREFIX: &str = "hatchery-";
+/// Of an app's group, the one whose memory is the app's.
+const PROCESSES: &str = "processes";
 
-/// What a group is tried with: more than any machine's memory.
-const ENDLESS: u64 = 1 << 50;
+/// What a group can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// Memory.
+    Memory,
+    /// Shares of the CPUs, and a cap on them.
+    Cpu,
+    /// The number of processes and threads.
+    Pids,
+}
+
+impl Controller {
+    /// All that are used here.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+
+    /// As the kernel calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// Why a folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +71,12 @@ pub enum Refused {
     /// There is no `cgroup.procs`.
     #[error("it is no cgroup: it has no cgroup.procs")]
     NoCgroup,
-    /// Nothing there counts memory.
-    #[error("it does not count memory; name one that has the memory controller")]
-    NoMemory,
+    /// Nothing there is of use.
+    #[error("it counts neither memory, cpu nor pids; name one that has such a controller")]
+    NoController,
+    /// It would be counted twice.
+    #[error("another one that is named has the {0} controller already; name one for each controller")]
+    Twice(Controller),
     /// The kernel gives no controllers to groups below one that has processes.
     #[error("there are other processes in it; name one that has none")]
     Occupied,
@@ -43,22 +85,47 @@ pub enum Refused {
     Unusable(#[source] io::Error),
 }
 
-/// The kernel's two interfaces.
+/// What an app may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
+pub struct AppLimits {
+    /// Its share where CPUs are short, 1 to 100. As a weight of version 2 it is this number, of which a
+    /// group has 100 by itself; of version 1 so many hundredths of 1024, which is the same.
+    pub cpu_weight: u32,
+    /// The most that it gets of CPUs, in hundredths of one. `None`: all.
+    pub cpus: Option<u32>,
+    /// Of its processes together, in bytes. `None`: any.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub tasks: u64,
 }
 
-/// A group that is ours, and below which each child gets its own.
-#[derive(Debug)]
+/// Who gets a group.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Whose it is. Of `a-z`, `0-9` and `-`.
+    pub app: String,
+    /// What it is called in the app: `worker-2`. Nobody else of the app has this name.
+    pub name: String,
+    /// What it may have of memory, in bytes. `None`: it is not one of the app's processes, and has limits
+    /// of its own.
+    pub memory: Option<u64>,
+    /// What the app may have, and which of its generations says so: the latest holds.
+    pub limits: (u64, AppLimits),
+}
+
+/// Groups that are ours, and below which each app gets its own.
+#[derive(Debug, Default)]
 pub struct Tree {
-    folder: PathBuf,
-    version: Version,
-    /// The master has moved into a group below; version 2 only.
-    leaf: Option<PathBuf>,
-    /// The memory controller was switched on here; version 2 only.
-    switched_on: bool,
+    hierarchies: Vec<Hierarchy>,
+    apps: Mutex<BTreeMap<String, App>>,
+}
+
+/// An app that has members.
+#[derive(Debug)]
+struct App {
+    members: usize,
+    /// What was written. `None`: that failed.
+    limits: Option<(u64, AppLimits)>,
 }
 
 impl Tree {
@@ -66,69 +133,20 @@ impl Tree {
     ///
     /// # Errors
     /// It can't be used. Then it is as it was.
-    pub fn open(folder: &Path) -> Result<Self, Refused> {
-        if !folder.join("cgroup.procs").exists() {
-            return Err(Refused::NoCgroup);
+    pub fn take(&mut self, folder: &Path) -> Result<(), Refused> {
+        let hierarchy = Hierarchy::open(folder)?;
+        if let Some(twice) = Controller::ALL.into_iter().find(|one| hierarchy.holds(*one) && self.holds(*one))
+        {
+            return Err(Refused::Twice(twice));
         }
-        let version = if folder.join("memory.limit_in_bytes").exists() {
-            Version::V1
-        } else if has_word(&folder.join("cgroup.controllers"), "memory") {
-            Version::V2
-        } else {
-            return Err(Refused::NoMemory);
-        };
-        // From here on its drop undoes what was done.
-        let mut tree = Self { folder: folder.to_owned(), version, leaf: None, switched_on: false };
-        if version == Version::V2 {
-            tree.claim()?;
-        }
-        tree.group("trial", ENDLESS).map_err(Refused::Unusable)?;
-        Ok(tree)
-    }
-
-    /// Moves the master out of the way, and has the groups below count memory.
-    fn claim(&mut self) -> Result<(), Refused> {
-        let control = self.folder.join("cgroup.subtree_control");
-        if has_word(&control, "memory") {
-            return Ok(());
-        }
-        let me = process::id();
-        let all = fs::read_to_string(self.folder.join("cgroup.procs")).map_err(Refused::Unusable)?;
-        if all.lines().any(|line| line.trim() != me.to_string()) {
-            return Err(Refused::Occupied);
-        }
-        if !all.trim().is_empty() {
-            let leaf = self.named("master");
-            make(&leaf).map_err(Refused::Unusable)?;
-            self.leaf = Some(leaf.clone());
-            add(&leaf, me).map_err(Refused::Unusable)?;
-        }
-        fs::write(control, "+memory").map_err(|error| match error.kind() {
-            io::ErrorKind::ResourceBusy => Refused::Occupied,
-            _ => Refused::Unusable(error),
-        })?;
-        self.switched_on = true;
+        self.hierarchies.push(hierarchy);
         Ok(())
     }
 
-    /// Makes the group of one process, which can take so many bytes. Swap does not count as more.
-    ///
-    /// # Errors
-    /// The system's own.
-    pub fn group(&self, name: &str, bytes: u64) -> io::Result<Group> {
-        let folder = self.named(name);
-        make(&folder)?;
-        let group = Group { folder, version: self.version };
-        let (limit, others): (_, &[_]) = match self.version {
-            Version::V1 => ("memory.limit_in_bytes", &[("memory.memsw.limit_in_bytes", bytes)]),
-            Version::V2 => ("memory.max", &[("memory.swap.max", 0), ("memory.oom.group", 1)]),
-        };
-        fs::write(group.folder.join(limit), bytes.to_string())?;
-        for (file, value) in others {
-            // Kernels without swap don't have them.
-            let _ = write_existing(&group.folder.join(file), &value.to_string());
-        }
-        Ok(group)
+    /// Does one of them count this?
+    #[must_use]
+    pub fn holds(&self, controller: Controller) -> bool {
+        self.hierarchies.iter().any(|hierarchy| hierarchy.holds(controller))
     }
 
     /// Removes what masters that are gone have left. Gives how many are still there, since their
@@ -137,38 +155,56 @@ impl Tree {
     /// # Errors
     /// The system's own.
     pub fn sweep(&self) -> io::Result<usize> {
-        let mut left = 0;
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let owner = path.file_name().and_then(|name| owner(name.to_str()?));
-            let is_left = owner.is_some_and(|owner| self.is_over(owner)) && self.leaf.as_ref() != Some(&path);
-            if is_left && remove(&path).is_err() {
-                left += 1;
-            }
+        self.hierarchies.iter().map(Hierarchy::sweep).sum()
+    }
+
+    /// Makes a group for a process, and what is around it. An app's limits that can't be written are in
+    /// [`Group::unheld`].
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn join(self: &Arc<Self>, member: &Member) -> io::Result<Group> {
+        let mut apps = self.apps();
+        let app = apps.entry(member.app.clone()).or_insert(App { members: 0, limits: None });
+        app.members += 1;
+        // From here on its drop takes it out again.
+        let mut group = Group {
+            tree: Arc::downgrade(self),
+            app: member.app.clone(),
+            own: vec![],
+            memory: None,
+            places: vec![],
+            unheld: None,
+        };
+        let joined = self.hierarchies.iter().try_for_each(|one| group.enter(one, member));
+        let is_newer = app.limits.is_none_or(|held| member.limits.0 >= held.0 && member.limits != held);
+        if joined.is_ok() && is_newer {
+            let mut write = self.hierarchies.iter().flat_map(|one| one.limit(&member.app, &member.limits.1));
+            group.unheld = write.find_map(Result::err);
+            app.limits = group.unheld.is_none().then_some(member.limits);
         }
-        Ok(left)
+        // It takes the lock itself.
+        drop(apps);
+        joined.map(|()| group)
     }
 
-    /// A pid is used again, in containers very soon: what has ours, and is empty, is left over too.
-    fn is_over(&self, master: u32) -> bool {
-        master == process::id() || !Path::new("/proc").join(master.to_string()).exists()
+    /// Nothing panics under the lock.
+    fn apps(&self) -> MutexGuard<'_, BTreeMap<String, App>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn named(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{PREFIX}{}-{name}", process::id()))
-    }
-}
-
-impl Drop for Tree {
-    /// Leaves the folder as it was. What can't be undone stays for the next start.
-    fn drop(&mut self) {
-        let _ = self.sweep();
-        if self.switched_on {
-            let _ = fs::write(self.folder.join("cgroup.subtree_control"), "-memory");
+    /// One less.
+    fn left(&self, name: &str) {
+        let mut apps = self.apps();
+        let Some(app) = apps.get_mut(name) else { return };
+        app.members = app.members.saturating_sub(1);
+        if app.members > 0 {
+            return;
         }
-        if let Some(leaf) = &self.leaf {
-            let _ = add(&self.folder, process::id());
-            let _ = remove(leaf);
+        apps.remove(name);
+        for hierarchy in &self.hierarchies {
+            // What is not empty yet is swept when the tree is dropped.
+            let _ = remove_all(&hierarchy.named(name));
         }
     }
 }
@@ -176,70 +212,96 @@ impl Drop for Tree {
 /// One process's own. Removed when dropped, which is to be after the process's end.
 #[derive(Debug)]
 pub struct Group {
-    folder: PathBuf,
-    version: Version,
+    tree: Weak<Tree>,
+    app: String,
+    /// The folders that are its own.
+    own: Vec<PathBuf>,
+    /// The one of those that counts memory.
+    memory: Option<(Version, PathBuf)>,
+    /// Where its process goes.
+    places: Vec<PathBuf>,
+    /// Which of the app's limits could not be written.
+    unheld: Option<io::Error>,
+}
+
+/// Whose memory it was that was not enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOf {
+    /// The process's own.
+    Process,
+    /// The app's.
+    App,
 }
 
 impl Group {
+    /// Its folders of one hierarchy.
+    fn enter(&mut self, hierarchy: &Hierarchy, member: &Member) -> io::Result<()> {
+        let app = hierarchy.named(&member.app);
+        make(&app)?;
+        if !hierarchy.is_deep() {
+            self.places.push(app);
+            return Ok(());
+        }
+        hierarchy.pass_on(&app)?;
+        let above = app.join(PROCESSES);
+        // So that the app's memory has a group, whoever comes first.
+        make(&above)?;
+        hierarchy.pass_on(&above)?;
+        let own = if member.memory.is_some() { above } else { app }.join(&member.name);
+        make(&own)?;
+        self.own.push(own.clone());
+        self.places.push(own.clone());
+        if hierarchy.holds(Controller::Memory)
+            && let Some(bytes) = member.memory
+        {
+            files::limit_memory(hierarchy.version(), &own, bytes)?;
+            self.memory = Some((hierarchy.version(), own));
+        }
+        Ok(())
+    }
+
     /// Puts a process in, with all its threads. Memory that it already has counts where it was.
     ///
     /// # Errors
     /// The system's own; the process is gone.
     pub fn add(&self, os_pid: u32) -> io::Result<()> {
-        add(&self.folder, os_pid)
+        self.places.iter().try_for_each(|place| hierarchy::add(place, os_pid))
     }
 
-    /// How many processes of it the kernel has killed since there was no more memory for them.
+    /// Why not all of the app's limits hold.
     #[must_use]
-    pub fn oom_kills(&self) -> u64 {
-        let file = match self.version {
-            Version::V1 => "memory.oom_control",
-            Version::V2 => "memory.events",
-        };
-        let text = fs::read_to_string(self.folder.join(file)).unwrap_or_default();
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
-        count.unwrap_or_default()
+    pub fn unheld(&self) -> Option<&io::Error> {
+        self.unheld.as_ref()
+    }
+
+    /// Is its memory counted?
+    #[must_use]
+    pub fn counts_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Where the kernel has killed its process since there was no more memory for it: whose was short.
+    #[must_use]
+    pub fn out_of_memory(&self) -> Option<OutOf> {
+        let (version, folder) = self.memory.as_ref()?;
+        files::out_of_memory(*version, folder)
     }
 }
 
 impl Drop for Group {
     /// What is not empty yet is swept when the tree is dropped.
     fn drop(&mut self) {
-        let _ = remove(&self.folder);
+        for folder in &self.own {
+            let _ = remove(folder);
+        }
+        if let Some(tree) = self.tree.upgrade() {
+            tree.left(&self.app);
+        }
     }
-}
-
-/// The master whose group has this name.
-fn owner(name: &str) -> Option<u32> {
-    name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
 fn has_word(file: &Path, word: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|text| text.split_whitespace().any(|one| one == word))
-}
-
-/// One of the same name is from a master before, and empty.
-fn make(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
-}
-
-fn add(folder: &Path, os_pid: u32) -> io::Result<()> {
-    fs::write(folder.join("cgroup.procs"), os_pid.to_string())
-}
-
-fn write_existing(file: &Path, text: &str) -> io::Result<()> {
-    if file.exists() { fs::write(file, text) } else { Ok(()) }
-}
-
-/// A group's files go with it, so that it is an empty folder to `rmdir`.
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
 }
 
 #[cfg(test)]

@@ -159,6 +159,7 @@ fn every_key_arrives() {
             disk: 100 << 20,
             compile_time: Duration::from_secs(20),
             cpu_weight: 50,
+            cpus: Some(150),
         },
         dev_with: vec![folder.parent().expect("has one").join("origin")],
         deploy: Deploy {
@@ -217,6 +218,7 @@ fn the_defaults_are_those_of_the_design() {
         disk: 1 << 30,
         compile_time: Duration::from_secs(120),
         cpu_weight: 100,
+        cpus: None,
     };
     assert_eq!(app.limits, expected);
 }

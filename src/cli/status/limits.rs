@@ -66,6 +66,7 @@ fn quantity(number: u64, unit: Unit) -> String {
         Unit::Milliseconds => humantime::format_duration(Duration::from_millis(number)).to_string(),
         Unit::Number => number.to_string(),
         Unit::PerSecond => format!("{number}/s"),
+        Unit::Hundredths => (number as f64 / 100.0).to_string(),
     }
 }
 

@@ -180,6 +180,7 @@ impl<'a> Look<'a> {
             cpu_weight,
             outbound_connections,
             outbound_size,
+            cpus,
         } = *limits;
         if let Some(most) = self.rule(|rules| rules.memory)
             && memory as u64 > most.0
@@ -220,6 +221,7 @@ impl<'a> Look<'a> {
         self.number("outbound-connections", outbound_connections as u64, |rules| rules.outbound_connections);
         self.number("message-rate", message_rate.into(), |rules| rules.message_rate);
         self.number("cpu-weight", cpu_weight.into(), |rules| rules.cpu_weight);
+        self.cpus(cpus);
     }
 
     fn most(
@@ -246,6 +248,16 @@ impl<'a> Look<'a> {
         if asked.is_none_or(|asked| asked > most.0) {
             let asked = asked.map_or_else(|| "any".to_owned(), |asked| ByteSize(asked).to_string());
             self.say(format!("limits.{key}"), format!("{key} = {asked}"), most.to_string());
+        }
+    }
+
+    /// In hundredths. Without a bound of its own it asks for all.
+    fn cpus(&mut self, asked: Option<u32>) {
+        let Some(most) = self.rule(|rules| rules.cpus) else { return };
+        let asked = asked.map(|hundredths| f64::from(hundredths) / 100.0);
+        if asked.is_none_or(|asked| asked > most) {
+            let asked = asked.map_or_else(|| "any".to_owned(), |asked| asked.to_string());
+            self.say("limits.cpus", format!("cpus = {asked}"), most.to_string());
         }
     }
 

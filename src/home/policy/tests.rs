@@ -263,6 +263,7 @@ const DECISIONS: &[(&str, &str, Decision)] = {
         ("limits", "disk", Bounded("", "disk = '1MiB'")),
         ("limits", "compile-time", Bounded("", "compile-time = '1s'")),
         ("limits", "cpu-weight", Bounded("", "cpu-weight = 50")),
+        ("limits", "cpus", Bounded("[limits]\ncpus = 1.5", "cpus = 1.25")),
         ("dev", "with", NO_BUNDLE),
         ("deploy", "health", OWN_DEPLOY),
         ("deploy", "health-status", OWN_DEPLOY),

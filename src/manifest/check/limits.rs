@@ -113,6 +113,9 @@ pub const CPU_WEIGHT: (u32, u32) = (1, 100);
 /// `cpu-weight` without the key: as any other process of the machine.
 const DEFAULT_CPU_WEIGHT: u32 = 100;
 
+/// The least and the most `cpus`, in hundredths. The least is the kernel's: a millisecond of each 100.
+pub const CPUS: (u32, u32) = (1, 102_400);
+
 pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
     let Some(table) = top.table("limits", Table::Limits, mistakes) else { return Limits::default() };
     let message_size = table.size("message-size", &MESSAGE_SIZE, mistakes);
@@ -161,6 +164,7 @@ pub(super) fn limits(top: &Section<'_, '_>, mistakes: &mut Mistakes) -> Limits {
         disk: table.size("disk", &DISK, mistakes),
         compile_time: table.duration("compile-time", &COMPILE_TIME, mistakes),
         cpu_weight: table.integer("cpu-weight", CPU_WEIGHT, mistakes).unwrap_or(DEFAULT_CPU_WEIGHT),
+        cpus: table.hundredths("cpus", CPUS, mistakes),
     }
 }
 
@@ -192,6 +196,7 @@ impl Default for Limits {
             disk: DISK.default,
             compile_time: COMPILE_TIME.default,
             cpu_weight: DEFAULT_CPU_WEIGHT,
+            cpus: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Limits that are known to have been hit by what is said of a process that goes.
-const REASONS: [&str; 3] = ["process-memory", "trap-limit", "hang-timeout"];
+const REASONS: [&str; 4] = ["process-memory", "trap-limit", "hang-timeout", "app-memory"];
 
 /// How often a process went for a limit's sake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,13 +56,15 @@ pub(super) struct Counted {
     pub(super) workers: u64,
     /// Bytes, and how often that was too much.
     pub(super) disk: (Option<u64>, u64),
-    pub(super) memory: (Option<u64>, u64),
+    pub(super) memory: Option<u64>,
+    /// The kernel counts the CPU time of its processes together.
+    pub(super) has_cpu_group: bool,
 }
 
 /// All limits, in the order of the manual.
 pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     use Scope::{App as OfApp, Instance, Message, Process, Request, Worker};
-    use Unit::{Bytes, BytesPerSecond, Milliseconds, Number, PerSecond};
+    use Unit::{Bytes, BytesPerSecond, Hundredths, Milliseconds, Number, PerSecond};
     let limits = &app.limits;
     let role = if app.worker.is_some() { Role::Worker } else { Role::Agent };
     let hits = |limit: Limit| Some(seen.counts.hits[limit as usize]);
@@ -83,10 +85,14 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     row("memory", Instance, Bytes, Some(limits.memory as u64), instance, hits(Limit::Memory));
     let whole = app.process_memory(role, machine_memory());
     row("process-memory", Process, Bytes, Some(whole), None, None);
-    row("app-memory", OfApp, Bytes, limits.app_memory, seen.memory.0, Some(seen.memory.1));
+    row("app-memory", OfApp, Bytes, limits.app_memory, seen.memory, None);
     row("open-files", Process, Number, Some(app.open_files(role)), None, None);
     row("disk", OfApp, Bytes, Some(limits.disk), seen.disk.0, Some(seen.disk.1));
-    row("cpu-weight", Process, Number, Some(limits.cpu_weight.into()), None, None);
+    // What holds: without a group of the app's each process has its share, and there is no cap.
+    let of = if seen.has_cpu_group { OfApp } else { Process };
+    row("cpu-weight", of, Number, Some(limits.cpu_weight.into()), None, None);
+    let cpus = limits.cpus.filter(|_| seen.has_cpu_group).map(u64::from);
+    row("cpus", OfApp, Hundredths, cpus, None, None);
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).ok();
     row("cpu-limit", Request, Milliseconds, millis(limits.cpu_limit), None, hits(Limit::Cpu));
     row("request-timeout", Request, Milliseconds, millis(limits.request_timeout), None, hits(Limit::Request));
@@ -126,6 +132,7 @@ mod tests {
             "out of memory: more than 768MiB (`process-memory`)",
             "has no more room for instances (`process-memory`)",
             "hangs: it has not answered for 10s (`hang-timeout`)",
+            "out of memory: more than 1GiB (`app-memory`)",
             "signal 9",
         ] {
             reasons.note(reason);
@@ -133,7 +140,7 @@ mod tests {
         let mut sum = Reasons::default();
         sum.add(&reasons);
         let counts = REASONS.map(|key| sum.of(key));
-        assert_eq!(counts, [Some(2), Some(0), Some(1)]);
+        assert_eq!(counts, [Some(2), Some(0), Some(1), Some(1)]);
         assert_eq!(sum.of("memory"), None);
     }
 }

@@ -49,12 +49,11 @@ pub(super) struct Watch {
     memory: Option<u64>,
     /// How often a limit was passed.
     disk_hits: u64,
-    memory_hits: u64,
 }
 
 impl Watch {
     pub(super) fn new(now: Instant) -> Self {
-        Self { is_full: false, next_walk: now, disk: None, memory: None, disk_hits: 0, memory_hits: 0 }
+        Self { is_full: false, next_walk: now, disk: None, memory: None, disk_hits: 0 }
     }
 
     /// Are folders read-only?
@@ -72,9 +71,9 @@ impl Watch {
         (self.disk, self.disk_hits)
     }
 
-    /// The same, in memory.
-    pub(super) fn memory(&self) -> (Option<u64>, u64) {
-        (self.memory, self.memory_hits)
+    /// Bytes in memory. How often that was too much, the reasons of processes that went say.
+    pub(super) fn memory(&self) -> Option<u64> {
+        self.memory
     }
 
     /// Judges.
@@ -94,7 +93,6 @@ impl Watch {
         let sum = processes.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         self.memory = Some(sum);
         let (pid, most) = processes.iter().max_by_key(|(_, bytes)| *bytes).filter(|_| sum > limit)?;
-        self.memory_hits += 1;
         let [sum, most, limit] = [sum, *most, limit].map(rough);
         let why =
             format!("the app's processes take {sum}, more than {limit} (`app-memory`), and this one {most}");

@@ -14,7 +14,7 @@ use nix::libc;
 /// The attributes that say that a cgroup's owner may make groups in it; the second where systemd is old.
 const MARKS: [&CStr; 2] = [c"user.delegate", c"trusted.delegate"];
 
-/// The folder of this process's cgroup, where that is delegated, counts memory, and has no process
+/// The folder of this process's cgroup, where that is delegated, counts something, and has no process
 /// but this.
 #[must_use]
 pub fn delegated() -> Option<PathBuf> {
@@ -22,8 +22,8 @@ pub fn delegated() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let folder = folder_of(&cgroups, &mounts)?;
     let alone = fs::read_to_string(folder.join("cgroup.procs")).ok()?.trim() == process::id().to_string();
-    let counts = super::has_word(&folder.join("cgroup.controllers"), "memory");
-    (alone && counts && is_marked(&folder)).then_some(folder)
+    let counts = |one: super::Controller| super::has_word(&folder.join("cgroup.controllers"), one.name());
+    (alone && super::Controller::ALL.into_iter().any(counts) && is_marked(&folder)).then_some(folder)
 }
 
 /// Of `/proc/self/cgroup` the line of version 2 is `0::/path`. Of `/proc/self/mountinfo` the fourth

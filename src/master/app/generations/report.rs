@@ -5,8 +5,10 @@ use crate::{
     ipc::counters::Snapshot,
     master::{
         app::limits::{self, Counted},
+        groups,
         status::{AppStatus, GenerationState, Traffic},
     },
+    sys::cgroup::Controller,
 };
 
 impl Generations {
@@ -23,6 +25,7 @@ impl Generations {
             refused: self.gone_refused,
             disk: self.watch.disk(),
             memory: self.watch.memory(),
+            has_cpu_group: groups::hold(Controller::Cpu),
             ..Counted::default()
         };
         for one in self.all() {
