@@ -30,7 +30,12 @@ use serde::{Deserialize, Serialize};
 pub use client::{Body, Client, Events, NotRunning};
 
 pub use crate::ipc::store::{Pruned, Verified};
-use crate::{cluster::Role, home::Record, ipc::store, master::AppStatus};
+use crate::{
+    cluster::Role,
+    home::Record,
+    ipc::store,
+    master::{AppStatus, HelperStatus},
+};
 
 /// The most bytes of a request's body, archives excepted.
 pub const MAX_BODY: usize = 64 << 10;
@@ -58,6 +63,9 @@ pub struct Status {
     pub apps: Vec<AppStatus>,
     /// Those that should run and could not be started; each is tried again.
     pub failed: Vec<FailedApp>,
+    /// Compilers and storekeepers that run right now, for whichever app; brokers are with their apps.
+    #[serde(default)]
+    pub helpers: Vec<HelperStatus>,
 }
 
 /// An app that should run.

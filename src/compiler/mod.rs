@@ -25,6 +25,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     name::set("hatchery-compiler")?;
     priority::give_way().context("cannot give way to other processes")?;
     limits::cap_data(MEMORY_LIMIT).context("cannot cap this process's memory")?;
+    sandbox::tell();
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, _)) = socket.recv(&mut packet).await? else { return Ok(()) };

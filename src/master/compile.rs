@@ -10,7 +10,11 @@ use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use tokio::time::timeout;
 
-use super::{exit, isolation};
+use super::{
+    exit,
+    helpers::{self, Helper},
+    isolation, status,
+};
 use crate::{
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
     sys::{
@@ -39,14 +43,16 @@ pub struct Compiled {
 pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
     let what = format!("{} of {} ({})", request.role, request.app, request.component.display());
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
+    let (line, told) = helpers::line().context("cannot make a pipe for a compiler")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {} {}", request.app, request.role),
         args: super::arguments::of("compiler"),
-        fds: vec![(theirs, CONTROL_FD)],
+        fds: vec![(theirs, CONTROL_FD), told],
         sandbox: Some(isolation::compiler(&request)),
     })
     .await
     .with_context(|| format!("cannot start a compiler for the {what}"))?;
+    let _listed = Helper::new(status::Helper::Compiler, Some(&request.app), &child, line);
     let Ok(reply) = timeout(COMPILE_TIMEOUT, ask(&socket, &request)).await else {
         let _ = child.kill().await;
         let limit = humantime::format_duration(COMPILE_TIMEOUT);

@@ -1,8 +1,14 @@
 //! A child that does what no child of ours does, in builds for tests only: sends raw bytes, and fds, on its
-//! control socket, when a file says so.
+//! control socket, takes memory, or writes to its standard error past its log, when a file says so.
 //!
-//! `sandbox` has it kept while files can be opened, and `child` begins it; the tests write the file. Its line: the child's OS pid, how
-//! many fds go with each write, how many writes, and the bytes in hex.
+//! `sandbox` has it kept while files can be opened, and `child` and `broker` begin it; the tests write the file.
+//! Its line is one of these, after the child's OS pid:
+//!
+//! ```text
+//!   FDS TIMES HEX    so many fds with each write of these bytes
+//!   grow MIB         memory that is kept
+//!   shout MIB        so much, in lines
+//! ```
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
@@ -11,7 +17,7 @@ pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
 mod tests_only {
     use std::{
         fs::File,
-        io::{self, IoSlice},
+        io::{self, IoSlice, Write as _},
         os::{
             fd::{AsFd, AsRawFd as _, OwnedFd},
             unix::fs::FileExt as _,
@@ -46,32 +52,56 @@ mod tests_only {
         thread::spawn(move || {
             loop {
                 thread::sleep(LOOK);
-                if let Some((fds, times, bytes)) = wanted(file, *own) {
-                    for _ in 0..times {
-                        // The master may have had enough.
-                        if send(&control, &bytes, fds).is_err() {
-                            return;
-                        }
-                    }
-                    return;
+                if let Some(order) = wanted(file, *own) {
+                    return order.carry_out(&control);
                 }
             }
         });
     }
 
-    fn wanted(file: &File, own: u32) -> Option<(usize, usize, Vec<u8>)> {
+    /// What is to be done.
+    enum Order {
+        Send { fds: usize, times: usize, bytes: Vec<u8> },
+        Grow { mib: usize },
+        Shout { mib: usize },
+    }
+
+    impl Order {
+        fn carry_out(self, control: &OwnedFd) {
+            match self {
+                // The master may have had enough.
+                Self::Send { fds, times, bytes } => {
+                    let _ = (0..times).try_for_each(|_| send(control, &bytes, fds));
+                }
+                Self::Grow { mib } => std::mem::forget(vec![1u8; mib << 20]),
+                Self::Shout { mib } => {
+                    let line = [&[b'!'; 1023][..], b"\n"].concat();
+                    let _ = (0..mib << 10).try_for_each(|_| io::stderr().write_all(&line));
+                }
+            }
+        }
+    }
+
+    fn wanted(file: &File, own: u32) -> Option<Order> {
         let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
         file.read_exact_at(&mut buf, 0).ok()?;
         let text = std::str::from_utf8(&buf).ok()?;
         // A line that is not whole yet is none.
         let (line, _) = text.split_once('\n')?;
         let mut words = line.split(' ');
-        let pid: u32 = words.next()?.parse().ok()?;
-        let (fds, times) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        if words.next()?.parse() != Ok(own) {
+            return None;
+        }
+        let (first, second) = (words.next()?, words.next()?.parse().ok()?);
+        match first {
+            "grow" => return Some(Order::Grow { mib: second }),
+            "shout" => return Some(Order::Shout { mib: second }),
+            _ => {}
+        }
         let hex = words.next()?;
         let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
         let bytes: Option<Vec<u8>> = bytes.collect();
-        (pid == own).then_some((fds, times, bytes?))
+        Some(Order::Send { fds: first.parse().ok()?, times: second, bytes: bytes? })
     }
 
     /// Writes all of these bytes, and with the first of them so many copies of the socket itself.

@@ -179,8 +179,12 @@ impl Cluster {
     /// socket.
     pub(crate) fn misbehave(&self, who: &OsProcess, bytes: &[u8], times: usize, fds: usize) {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        fs::write(self.place.folder.path().join("misbehave"), format!("{} {fds} {times} {hex}\n", who.id))
-            .unwrap();
+        self.order(who, &format!("{fds} {times} {hex}"));
+    }
+
+    /// Has a process do what the host's `sys::misbehave` knows.
+    pub(crate) fn order(&self, who: &OsProcess, what: &str) {
+        fs::write(self.place.folder.path().join("misbehave"), format!("{} {what}\n", who.id)).unwrap();
     }
 
     /// Where an app listens, from its ready line.

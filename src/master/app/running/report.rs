@@ -8,6 +8,7 @@ use crate::{
     ipc::counters::Snapshot,
     master::{
         app::limits::Counted,
+        broker::Broker,
         children::Child,
         router::Counters,
         state::{Slot, canary::Counts},
@@ -85,6 +86,9 @@ impl Running {
     fn with_gone(&self, children: &BTreeMap<Pid, Snapshot>) -> Snapshot {
         let mut sum = self.gone.clone();
         children.values().for_each(|counts| sum.add(counts));
+        if let Some(broker) = &self.broker {
+            sum.add(&broker.counts().hits_alone());
+        }
         sum
     }
 
@@ -104,6 +108,7 @@ impl Running {
             state,
             traffic: Traffic::from(&counts),
             slots: self.cluster.slots().map(|slot| self.slot_status(slot, &seen)).collect(),
+            broker: self.broker.as_ref().map(Broker::status),
         };
         (status, counts)
     }
