@@ -13,6 +13,7 @@
 mod admin;
 mod balance;
 mod board;
+mod broker;
 mod bundle;
 mod bundle_hostile;
 mod cache;
