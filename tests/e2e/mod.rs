@@ -36,6 +36,7 @@ mod flat;
 mod foreground;
 mod hang;
 mod health;
+mod hits;
 mod hostile;
 mod hostile_start;
 mod http;

@@ -7,7 +7,7 @@ use crate::{
     cluster::{Pid, Process, Role, State},
     ipc::counters::Snapshot,
     master::{
-        app::limits::Counted,
+        app::limits::{Counted, Reasons},
         broker::Broker,
         children::Child,
         router::Counters,
@@ -58,13 +58,20 @@ impl Running {
         self.router.rate(Instant::now())
     }
 
+    /// For which limits' sake processes went.
+    pub(in super::super) fn reasons(&self) -> Reasons {
+        let mut reasons = self.reasons;
+        reasons.add_late_starts(self.cluster.late_starts());
+        reasons
+    }
+
     /// Adds what it knows.
     pub(in super::super) fn count_limits(&self, seen: &mut Counted) {
         let (refused, rate) = self.rate();
         seen.refused += refused;
         seen.rate += rate;
         seen.queued = seen.queued.max(self.router.queued() as u64);
-        seen.reasons.add(&self.reasons);
+        seen.reasons.add(&self.reasons());
         for child in self.children.values() {
             let counts = child.counts();
             seen.connections = seen.connections.max(counts.connections);
