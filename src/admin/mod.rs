@@ -4,6 +4,7 @@
 //!
 //! | request | what it does | answer |
 //! |---|---|---|
+//! | `GET /v1/master` | is it there? | [`Master`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `POST /v1/bundles`, body: an archive | puts a bundle into the store | [`store::Bundle`] |
 //! | `POST /v1/apps/NAME/deploy`, body: [`Deploy`] | | [`Event`]s |
@@ -48,6 +49,23 @@ pub const MAX_ARCHIVE: u64 = 1 << 30;
 pub struct Error {
     /// For people, in one line or more.
     pub error: String,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Master {
+    /// The binary's version.
+    pub hatchery: String,
+    /// Its OS pid.
+    pub os_pid: u32,
+}
+
+impl Master {
+    /// This process.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { hatchery: env!("CARGO_PKG_VERSION").to_owned(), os_pid: std::process::id() }
+    }
 }
 
 /// How everything is.
