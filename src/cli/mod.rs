@@ -39,7 +39,7 @@ pub use failure::print as print_failure;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, broker, compiler, log, master::finish_log, storekeeper, trial, worker};
+use crate::{agent, broker, compiler, log, storekeeper, trial, worker};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -51,9 +51,6 @@ pub struct Cli {
     /// What is logged: off, error, warn, info, debug or trace
     #[arg(long, global = true, default_value = "info", env = "HATCHERY_LOG_LEVEL")]
     log_level: LevelFilter,
-    /// Lines are coloured, though they go into a pipe: for children, whose master's go to a terminal
-    #[arg(long, global = true, hide = true)]
-    log_colours: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -151,8 +148,7 @@ impl Cli {
     ///
     /// Why it could not be done, for the user.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
-        let colours = if self.log_colours { log::Colours::Wanted } else { log::Colours::AsSeen };
-        log::init(self.log_format, self.log_level, colours);
+        log::init(self.log_format, self.log_level);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
@@ -195,7 +191,6 @@ impl Cli {
         });
         // A guest's blocking call into the file system must not hold up the end.
         runtime.shutdown_background();
-        finish_log();
         match result {
             Ok(()) => Ok(code),
             Err(error) if is_child => {

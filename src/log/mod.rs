@@ -53,7 +53,7 @@ impl Format {
 
 static BLACKBOX: OnceLock<Arc<BlackBox>> = OnceLock::new();
 static NAME: OnceLock<String> = OnceLock::new();
-static ARGUMENTS: OnceLock<Vec<String>> = OnceLock::new();
+static ARGUMENTS: OnceLock<[String; 4]> = OnceLock::new();
 
 /// Are colours wanted on standard error?
 #[must_use]
@@ -61,25 +61,10 @@ pub fn coloured() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Does a process's standard error lead to where colours are wanted?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
-    /// As it looks.
-    AsSeen,
-    /// Through the master, to a terminal.
-    Wanted,
-}
-
-/// The option that says [`Colours::Wanted`] to a child: what it writes to is a pipe.
-const COLOURS: &str = "--log-colours";
-
 /// Begins to write lines. Once per process.
-pub fn init(format: Format, level: LevelFilter, colours: Colours) {
-    let coloured = colours == Colours::Wanted || coloured();
-    let level_shown = level.to_string();
-    let arguments = ["--log-format", format.as_str(), "--log-level", &level_shown];
-    let arguments = arguments.into_iter().chain(coloured.then_some(COLOURS));
-    let _ = ARGUMENTS.set(arguments.map(str::to_owned).collect());
+pub fn init(format: Format, level: LevelFilter) {
+    let arguments = ["--log-format", format.as_str(), "--log-level", &level.to_string()].map(str::to_owned);
+    let _ = ARGUMENTS.set(arguments);
     // Libraries say much at `info` that is no user's business.
     let targets = Targets::new()
         .with_target("hatchery", level)
@@ -91,7 +76,7 @@ pub fn init(format: Format, level: LevelFilter, colours: Colours) {
     let registry = tracing_subscriber::registry().with(targets);
     match format {
         Format::Text => {
-            let layer = tracing_subscriber::fmt::layer().with_ansi(coloured).event_format(text::Text);
+            let layer = tracing_subscriber::fmt::layer().with_ansi(coloured()).event_format(text::Text);
             registry.with(layer.with_writer(Writers)).init();
         }
         Format::Json => {

@@ -1,5 +1,5 @@
-//! Keeps the log of a master in the background bounded. It is the master's standard error, open for as long
-//! as it lives, so it is copied and cut rather than renamed; what is written in between is lost.
+//! Keeps the log of a master in the background bounded. Every process of a cluster has the same file
+//! open, so it is copied and cut rather than renamed; what is written in between is lost.
 
 use std::{
     fs, io,

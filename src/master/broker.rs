@@ -35,7 +35,6 @@ use super::{
     isolation,
     ledger::Ledger,
     reason::{MAX_REASON, cut},
-    scribe,
     status::{self, BrokerStatus},
 };
 use crate::{
@@ -214,7 +213,6 @@ async fn live(options: &Options, peers: &mut Peers, seen: &Seen) -> anyhow::Resu
     let (heartbeat, their_heartbeat) = link::pair()?;
     let (counters, their_counters) = counters::create()?;
     let (told, report) = helpers::line()?;
-    let whose = format!("the broker of {}", options.app.name);
     let spawned = spawn(Spawn {
         title: format!("hatchery: broker {}", options.app.name),
         args: super::arguments::of("broker"),
@@ -224,7 +222,6 @@ async fn live(options: &Options, peers: &mut Peers, seen: &Seen) -> anyhow::Resu
             (their_heartbeat, HEARTBEAT_FD),
             (their_counters, COUNTERS_FD),
             report,
-            scribe::pipe(&whose, options.app.limits.log_rate)?,
         ],
         sandbox: Some(isolation::broker()),
     });

@@ -34,7 +34,6 @@ use super::{
     heartbeat, isolation,
     native::Native,
     os_pid::OsPid,
-    scribe,
     status::Sandbox,
     turns::{FRAME, Share},
     witness::Witness,
@@ -215,8 +214,6 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     let blackbox = blackbox::create()?;
     let their_blackbox = blackbox.try_clone()?;
     let (counters, their_counters) = counters::create()?;
-    let whose = format!("the {} {}/{}", boot.process.role, boot.app.name, boot.process.slot);
-    let stderr = scribe::pipe(&whose, limits.log_rate)?;
     let fds: Vec<(OwnedFd, RawFd)> = [
         (Some(theirs), CONTROL_FD),
         (code, COMPONENT_FD),
@@ -229,7 +226,6 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
     ]
     .into_iter()
     .filter_map(|(fd, number)| Some((fd?, number)))
-    .chain([stderr])
     .collect();
     let (role, disk_full) = (boot.process.role, boot.disk_full);
     let manners = Manners::new(role);

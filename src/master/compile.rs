@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{
     exit,
     helpers::{self, Helper},
-    isolation, scribe, status,
+    isolation, status,
 };
 use crate::{
     ipc::compile::{CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report},
@@ -44,12 +44,10 @@ pub async fn compile(request: CompileRequest) -> anyhow::Result<Compiled> {
     let what = format!("{} of {} ({})", request.role, request.app, request.component.display());
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
     let (line, told) = helpers::line().context("cannot make a pipe for a compiler")?;
-    let stderr = scribe::pipe(&format!("the compiler of the {what}"), scribe::USUAL)
-        .context("cannot make a pipe for a compiler")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {} {}", request.app, request.role),
         args: super::arguments::of("compiler"),
-        fds: vec![(theirs, CONTROL_FD), told, stderr],
+        fds: vec![(theirs, CONTROL_FD), told],
         sandbox: Some(isolation::compiler(&request)),
     })
     .await

@@ -15,8 +15,8 @@
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
 //!
-//! All of it is one thread's. `sys::spawn` has another, which starts the children, and `scribe` one, which
-//! writes what they log; what reads or writes files goes to the runtime's own.
+//! All of it is one thread's. `sys::spawn` has another, which starts the children; what reads or writes
+//! files goes to the runtime's own.
 mod admin;
 mod app;
 mod apps;
@@ -49,7 +49,6 @@ mod release;
 mod reload;
 mod router;
 mod run;
-mod scribe;
 mod serve;
 mod signals;
 mod state;
@@ -63,7 +62,6 @@ mod witness;
 pub use compile::{Compiled, compile};
 pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
-pub use scribe::finish_log;
 pub use serve::{Lifetime, SERVING, Service, serve};
 pub use status::{
     AppStatus, BrokerStatus, Denied, GenerationState, GenerationStatus, Helper, HelperStatus, LimitStatus,

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     exit,
     helpers::{self, Helper},
-    isolation, scribe, status,
+    isolation, status,
 };
 use crate::{
     admin::MAX_ARCHIVE,
@@ -80,10 +80,7 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
         postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
     let (line, (told, report)) = helpers::line().context("cannot make a pipe for a storekeeper")?;
-    let (stderr, number) =
-        scribe::pipe("a storekeeper", scribe::USUAL).context("cannot make a pipe for a storekeeper")?;
-    let fds =
-        [(Some(theirs), CONTROL_FD), (archive, COMPONENT_FD), (Some(told), report), (Some(stderr), number)];
+    let fds = [(Some(theirs), CONTROL_FD), (archive, COMPONENT_FD), (Some(told), report)];
     let child = spawn(Spawn {
         title: "hatchery: storekeeper".to_owned(),
         args: super::arguments::of("storekeeper"),

@@ -49,7 +49,7 @@ pub struct Spawn {
 }
 
 /// Starts `/proc/self/exe`, which is this binary even if the file was replaced meanwhile: stdin and
-/// stdout are null, stderr is the master's where `fds` has no other, its process group is its own (the terminal's Ctrl-C
+/// stdout are null, stderr is the master's, its process group is its own (the terminal's Ctrl-C
 /// reaches the master only). Dropping the child kills it.
 ///
 /// # Errors
