@@ -4,6 +4,7 @@
 //!
 //! | request | what it does | answer |
 //! |---|---|---|
+//! | `GET /v1/master` | is it there? | [`Master`] |
 //! | `GET /v1/status` | | [`Status`] |
 //! | `POST /v1/bundles`, body: an archive | puts a bundle into the store | [`store::Bundle`] |
 //! | `POST /v1/apps/NAME/deploy`, body: [`Deploy`] | | [`Event`]s |
@@ -30,7 +31,12 @@ use serde::{Deserialize, Serialize};
 pub use client::{Body, Client, Events, NotRunning};
 
 pub use crate::ipc::store::{Pruned, Verified};
-use crate::{cluster::Role, home::Record, ipc::store, master::AppStatus};
+use crate::{
+    cluster::Role,
+    home::Record,
+    ipc::store,
+    master::{AppStatus, HelperStatus},
+};
 
 /// The most bytes of a request's body, archives excepted.
 pub const MAX_BODY: usize = 64 << 10;
@@ -43,6 +49,23 @@ pub const MAX_ARCHIVE: u64 = 1 << 30;
 pub struct Error {
     /// For people, in one line or more.
     pub error: String,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Master {
+    /// The binary's version.
+    pub hatchery: String,
+    /// Its OS pid.
+    pub os_pid: u32,
+}
+
+impl Master {
+    /// This process.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { hatchery: env!("CARGO_PKG_VERSION").to_owned(), os_pid: std::process::id() }
+    }
 }
 
 /// How everything is.
@@ -58,6 +81,9 @@ pub struct Status {
     pub apps: Vec<AppStatus>,
     /// Those that should run and could not be started; each is tried again.
     pub failed: Vec<FailedApp>,
+    /// Compilers and storekeepers that run right now, for whichever app; brokers are with their apps.
+    #[serde(default)]
+    pub helpers: Vec<HelperStatus>,
 }
 
 /// An app that should run.

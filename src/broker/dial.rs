@@ -125,7 +125,11 @@ fn left(end: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cluster::Scheme, home::OutboundPolicy, ipc::broker::BrokerBoot};
+    use crate::{
+        cluster::Scheme,
+        home::OutboundPolicy,
+        ipc::broker::{BrokerBoot, BrokerLimits},
+    };
 
     const WITHIN: Duration = Duration::from_secs(10);
 
@@ -136,6 +140,7 @@ mod tests {
             worker: worker.iter().map(|entry| entry.parse().unwrap()).collect(),
             policy: OutboundPolicy { hosts: None, private: true },
             hang_timeout: WITHIN,
+            limits: BrokerLimits::default(),
         });
         Dialler::new(rules, Reporter::new(|_| {}))
     }

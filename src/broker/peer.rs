@@ -12,7 +12,10 @@ use tokio::{
 use super::dial::Dialler;
 use crate::{
     cluster::{DialError, MAX_HOST},
-    ipc::broker::{Answer, Ask, MAX_PACKET, Peer},
+    ipc::{
+        broker::{Answer, Ask, MAX_PACKET, Peer},
+        counters::Counters,
+    },
     sys::fd_socket::FdSocket,
 };
 
@@ -28,8 +31,22 @@ const MAX_LEFT: usize = 4096;
 /// How long a peer may take to read an answer. One that does not gets it no more.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What all peers share.
+#[derive(Clone)]
+pub(super) struct With {
+    /// Decides, and connects.
+    pub(super) dialler: Arc<Dialler>,
+    /// What the master shows: what is asked counts as a request, a connection as a response of [`MADE`], any
+    /// other end as one of [`NOT_MADE`].
+    pub(super) counters: Arc<Counters>,
+}
+
+/// How ends are counted.
+const MADE: u16 = 200;
+const NOT_MADE: u16 = 502;
+
 /// Serves a peer until it is gone. An error: it broke the protocol, and how.
-pub(super) async fn serve(peer: Peer, socket: FdSocket, dialler: Arc<Dialler>) -> Result<(), String> {
+pub(super) async fn serve(peer: Peer, socket: FdSocket, with: With) -> Result<(), String> {
     let socket = Arc::new(socket);
     let mut packet = [0; MAX_PACKET];
     // What was asked of the one before is asked again.
@@ -58,10 +75,13 @@ pub(super) async fn serve(peer: Peer, socket: FdSocket, dialler: Arc<Dialler>) -
         if ask.to.host.len() > MAX_HOST {
             return Err(format!("asked its broker for a host of more than {MAX_HOST} bytes"));
         }
-        let (socket, dialler) = (Arc::clone(&socket), Arc::clone(&dialler));
+        let (socket, With { dialler, counters }) = (Arc::clone(&socket), with.clone());
         tokio::spawn(async move {
             let _permit = permit;
+            let counted = counters.begin(Instant::now().into_std());
             let connected = dialler.dial(peer.role, &ask.to, ask.within).await;
+            let end = if connected.is_ok() { MADE } else { NOT_MADE };
+            counted.answered(end, Instant::now().into_std());
             tracing::debug!(pid = %peer.pid, "{}: {}", ask.to, shown(&connected));
             match connected {
                 Ok(stream) => answer(&socket, Answer::Connected(ask.id), Some(&stream)).await,
@@ -114,7 +134,8 @@ mod tests {
         cluster::{Origin, Pid, Role, Scheme},
         home::OutboundPolicy,
         ipc::{
-            broker::{BrokerBoot, DialId},
+            broker::{BrokerBoot, BrokerLimits, DialId},
+            counters,
             denials::Reporter,
         },
     };
@@ -144,11 +165,14 @@ mod tests {
             worker: granted.iter().map(|entry| entry.parse().unwrap()).collect(),
             policy: OutboundPolicy { hosts: None, private: true },
             hang_timeout: DEADLINE,
+            limits: BrokerLimits::default(),
         });
         let dialler = Arc::new(Dialler::new(rules, Reporter::new(|_| {})));
         let socket = FdSocket::from_fd(theirs).unwrap();
         let peer = Peer { pid: Pid(1), role: Role::Worker };
-        let task = tokio::spawn(serve(peer, socket, dialler));
+        let (_, counters) = counters::create().unwrap();
+        let counters = Arc::new(Counters::open(counters).unwrap());
+        let task = tokio::spawn(serve(peer, socket, With { dialler, counters }));
         assert_eq!(heard(&ours).await, (Answer::Began, false));
         (ours, task)
     }

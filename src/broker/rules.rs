@@ -86,7 +86,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cluster::Scheme;
+    use crate::{cluster::Scheme, ipc::broker::BrokerLimits};
 
     fn hosts(entries: &[&str]) -> Vec<OutboundHost> {
         entries.iter().map(|entry| entry.parse().unwrap()).collect()
@@ -106,6 +106,7 @@ mod tests {
             ]),
             policy,
             hang_timeout: Duration::from_secs(10),
+            limits: BrokerLimits::default(),
         })
     }
 

@@ -76,23 +76,26 @@ impl Deploy {
         let what = self.what()?;
         let client = Client::new(self.home.of_master()?);
         // Before anything is built for it.
-        client.get::<admin::Status>("/v1/status").await?;
-        let bundle = match what {
+        client.get::<admin::Master>("/v1/master").await?;
+        let (name, digest) = match what {
             What::Reference => {
                 let (reference, manifest) = (self.what.as_str(), self.manifest.as_deref());
                 let remote = Remote { reference, plain_http: self.plain_http, manifest };
                 let archive = archive::pulled(&remote).await?;
-                upload(&client, archive.path()).await?
+                named(upload(&client, archive.path()).await?)
             }
-            What::Path => add(&client, Path::new(&self.what)).await?,
+            What::Path => named(add(&client, Path::new(&self.what)).await?),
+            // The master finds it: to see the list takes a grant that a deployer need not have.
+            What::Digits(digits) if self.app.is_some() => (String::new(), digits.to_owned()),
             What::Digits(digits) => {
-                let bundles: Vec<admin::Bundle> = client.get("/v1/store").await?;
-                self.one_of(bundles.into_iter().map(|there| there.bundle), digits)?
+                let bundles = client.get::<Vec<admin::Bundle>>("/v1/store").await;
+                let bundles = bundles.context("cannot look up the bundle's app (--app NAME says it)")?;
+                named(self.one_of(bundles.into_iter().map(|there| there.bundle), digits)?)
             }
         };
-        let app = self.app.as_ref().map_or_else(|| bundle.name.clone(), |app| app.as_ref().to_owned());
+        let app = self.app.as_ref().map_or(name, |app| app.as_ref().to_owned());
         let canary = self.canary.map(|percent| Canary { percent, seconds: self.time.as_secs().max(1) });
-        let deploy = admin::Deploy { bundle: bundle.digest, canary, allow_downgrade: self.allow_downgrade };
+        let deploy = admin::Deploy { bundle: digest, canary, allow_downgrade: self.allow_downgrade };
         let events = client.follow(Method::POST, &format!("/v1/apps/{app}/deploy"), &deploy).await?;
         let until = if self.canary.is_some() && !self.wait { Until::Canary } else { Until::Done };
         Follow { what: "deploy", app: &app, show: Show::json(self.json), until }.run(events).await
@@ -143,6 +146,11 @@ enum What<'a> {
     Path,
     /// The first digits of the digest of a bundle in the store.
     Digits(&'a str),
+}
+
+/// The app's name that it has by itself, and its digest.
+fn named(bundle: Bundle) -> (String, String) {
+    (bundle.name, bundle.digest)
 }
 
 /// Deploys a folder or an archive, with words.

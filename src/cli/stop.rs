@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{cgroup::Cgroup, home::Home as HomeOption, isolation::Isolation, start};
 use crate::{
-    admin::{Client, Stopping},
+    admin::{Client, Master, NotRunning, Stopping},
     home::{Home, holder},
 };
 
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 impl Stop {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        stop(&self.home.open()?).await
+        stop(&self.home.of_master()?).await
     }
 }
 
@@ -57,9 +57,22 @@ impl Stop {
 /// # Errors
 /// There is none, or it does not end.
 pub(super) async fn stop(home: &Home) -> anyhow::Result<()> {
-    let Stopping { os_pid } = Client::new(home.clone()).post("/v1/stop", &serde_json::json!({})).await?;
+    let client = Client::new(home.clone());
+    // Only its owner and root may look at its lock. To others it is gone when nobody answers: it does so until
+    // all apps have ended.
+    let sees_lock = holder(home).is_ok();
+    let Stopping { os_pid } = client.post("/v1/stop", &serde_json::json!({})).await?;
     let begun = Instant::now();
-    while holder(home)? == Some(os_pid) {
+    let is_there = async || match sees_lock {
+        true => Ok(holder(home)? == Some(os_pid)),
+        false => match client.get::<Master>("/v1/master").await {
+            Ok(master) => Ok(master.os_pid == os_pid),
+            Err(error) if error.is::<NotRunning>() => Ok(false),
+            // It ends just now, and has cut us off.
+            Err(_) => anyhow::Ok(true),
+        },
+    };
+    while is_there().await? {
         if begun.elapsed() > PATIENCE {
             bail!("the master, pid {os_pid}, has not ended within {}", humantime::format_duration(PATIENCE));
         }

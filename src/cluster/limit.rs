@@ -27,11 +27,17 @@ pub enum Limit {
     OutboundConnections,
     /// `outbound-size`: a request to another host, or its response, that was cut.
     OutboundSize,
+    /// `header-size`: a head of HTTP/1 that was refused.
+    HeaderSize,
+    /// `header-timeout`: a client that was given up with no head, or a part of one; not an idle one.
+    HeaderTimeout,
+    /// `write-timeout`: a client that was given up, since it did not read.
+    WriteTimeout,
 }
 
 impl Limit {
     /// All, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Memory,
         Self::Cpu,
         Self::Request,
@@ -44,6 +50,9 @@ impl Limit {
         Self::BodyTimeout,
         Self::OutboundConnections,
         Self::OutboundSize,
+        Self::HeaderSize,
+        Self::HeaderTimeout,
+        Self::WriteTimeout,
     ];
 
     /// The manifest's key.
@@ -62,6 +71,9 @@ impl Limit {
             Self::BodyTimeout => "body-timeout",
             Self::OutboundConnections => "outbound-connections",
             Self::OutboundSize => "outbound-size",
+            Self::HeaderSize => "header-size",
+            Self::HeaderTimeout => "header-timeout",
+            Self::WriteTimeout => "write-timeout",
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     ipc::compile::{
         Answer, CODE_LIMIT, Code, CompileReply, CompileRequest, MAX_PACKET, MEMORY_LIMIT, Report,
     },
-    sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority},
+    sys::{fd_socket::FdSocket, inherit, limits, name, parent, priority, sandbox},
 };
 
 /// Does what the master asks for.
@@ -39,6 +39,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     priority::give_way().context("cannot give way to other processes")?;
     limits::cap_data(MEMORY_LIMIT).context("cannot cap this process's memory")?;
     limits::cap_file_size(CODE_LIMIT).context("cannot cap what this process writes")?;
+    sandbox::tell();
     let socket = FdSocket::from_fd(control)?;
     let mut packet = vec![0; MAX_PACKET];
     let Some((length, code)) = socket.recv(&mut packet).await? else { return Ok(()) };

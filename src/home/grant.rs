@@ -51,6 +51,8 @@ pub enum Needs<'a> {
     ReadOf(&'a str),
     /// [`May::Admin`].
     Admin,
+    /// Any grant at all.
+    Any,
 }
 
 /// All that is granted.
@@ -81,7 +83,7 @@ impl Grants {
     pub fn allow(&self, uid: u32, needs: Needs<'_>) -> bool {
         self.of(uid).any(|may| match (may, needs) {
             (May::Admin, _) | (May::Read, Needs::Read | Needs::ReadOf(_)) => true,
-            (May::Deploy(_), Needs::AnyDeploy) => true,
+            (_, Needs::Any) | (May::Deploy(_), Needs::AnyDeploy) => true,
             (May::Deploy(app), Needs::Deploy(wanted) | Needs::ReadOf(wanted)) => app == wanted,
             (May::Read | May::Deploy(_), _) => false,
         })
@@ -131,6 +133,7 @@ impl fmt::Display for Needs<'_> {
             Self::Deploy(app) => write!(f, "\"deploy {app}\""),
             Self::ReadOf(app) => write!(f, "\"read\" or \"deploy {app}\""),
             Self::Admin => f.write_str("\"admin\""),
+            Self::Any => f.write_str("any of \"read\", \"deploy APP\" and \"admin\""),
         }
     }
 }
@@ -180,7 +183,7 @@ mod tests {
                     [[admin]]\nuid = 1\nmay = [\"deploy blog\"]";
         let grants = Grants::new(read(text).unwrap());
         let (shop, blog) = (Needs::Deploy("shop"), Needs::Deploy("blog"));
-        let cases: [(Needs<'_>, &[u32]); 7] = [
+        let cases: [(Needs<'_>, &[u32]); 8] = [
             (Needs::Read, &[1, 3]),
             (Needs::AnyDeploy, &[1, 2, 3]),
             (shop, &[2, 3]),
@@ -188,6 +191,7 @@ mod tests {
             (Needs::ReadOf("shop"), &[1, 2, 3]),
             (Needs::ReadOf("other"), &[1, 3]),
             (Needs::Admin, &[3]),
+            (Needs::Any, &[1, 2, 3]),
         ];
         for (needs, expected) in cases {
             let allowed: Vec<_> = (0..6).filter(|uid| grants.allow(*uid, needs)).collect();

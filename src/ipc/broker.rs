@@ -58,6 +58,21 @@ pub struct BrokerBoot {
     pub policy: OutboundPolicy,
     /// As of any child.
     pub hang_timeout: Duration,
+    /// What it may take.
+    pub limits: BrokerLimits,
+}
+
+/// What a broker may take, by its app's limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerLimits {
+    /// Of private memory, in bytes.
+    pub memory: u64,
+    /// Files and sockets.
+    pub open_files: u64,
+    /// Share of the CPUs where these are short, 1 to 100.
+    pub cpu_weight: u32,
+    /// Bytes of log lines a second.
+    pub log_rate: u64,
 }
 
 /// From the master to a broker, on the socket for peers. With an fd.

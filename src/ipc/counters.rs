@@ -239,6 +239,12 @@ impl Snapshot {
         Self { in_flight: 0, connections: 0, instance: 0, ..self }
     }
 
+    /// The hits of limits alone.
+    #[must_use]
+    pub fn hits_alone(self) -> Self {
+        Self { hits: self.hits, ..Self::default() }
+    }
+
     /// Responses of any class.
     #[must_use]
     pub fn answered(&self) -> u64 {

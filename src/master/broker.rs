@@ -8,7 +8,9 @@
 //! Each peer's socket is kept here as well, so that the next broker gets it and the peer notices nothing
 //! but a delay. Dropping it ends the broker.
 
+mod limits;
 mod manners;
+mod seen;
 
 use std::{
     collections::BTreeMap,
@@ -26,29 +28,35 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::manners::{Manners, Verdict};
+use self::{
+    manners::{Manners, Verdict},
+    seen::Seen,
+};
 use super::{
     children::{ChildEvent, Events, Happening},
     exit,
     groups::{self, Work},
-    heartbeat, isolation,
+    heartbeat,
+    helpers::{self, Helper},
+    isolation,
     ledger::Ledger,
     reason::{MAX_REASON, broke, cut},
     resolver,
-    state::backoff::Backoff,
+    status::{self, BrokerStatus},
 };
 use crate::{
     cluster::{Pid, Role},
     home::{OutboundPolicy, Policy},
     ipc::{
         broker::{BrokerBoot, FromBroker, MAX_PACKET, MAX_REPORT, Peer, ToBroker},
+        counters::{self, Snapshot},
         link::{self, Reader, Sender},
     },
     log,
     manifest::App,
     sys::{
         fd_socket::FdSocket,
-        inherit::{CONTROL_FD, HANDOFF_FD, HEARTBEAT_FD, LOG_FD},
+        inherit::{CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LOG_FD},
         spawn::{Child, Spawn, spawn},
     },
 };
@@ -68,12 +76,17 @@ pub(super) fn obey(home: &Path) {
 }
 
 /// A broker, as long as this lives.
-pub(crate) struct Broker(mpsc::UnboundedSender<Command>);
+pub(crate) struct Broker {
+    to: mpsc::UnboundedSender<Command>,
+    seen: Seen,
+}
 
 /// No more of them wait than processes are started and end.
 enum Command {
     Add(Pid, Role, OwnedFd),
     Gone(Pid),
+    /// End the process that is there, for this.
+    Kill(String),
 }
 
 /// What it needs.
@@ -95,20 +108,43 @@ impl Broker {
         }
         let (to, commands) = mpsc::unbounded_channel();
         let peers = Peers { commands, sockets: BTreeMap::new() };
-        tokio::spawn(supervise(options, peers));
-        Some(Self(to))
+        let seen = Seen::default();
+        tokio::spawn(supervise(options, peers, seen.clone()));
+        Some(Self { to, seen })
     }
 
     /// A process is about to be spawned: its end of its socket to the broker.
     pub(crate) fn add(&self, pid: Pid, role: Role) -> io::Result<OwnedFd> {
         let (ours, theirs) = FdSocket::unused_pair()?;
-        let _ = self.0.send(Command::Add(pid, role, ours));
+        let _ = self.to.send(Command::Add(pid, role, ours));
         Ok(theirs)
     }
 
     /// A process is gone.
     pub(crate) fn gone(&self, pid: Pid) {
-        let _ = self.0.send(Command::Gone(pid));
+        let _ = self.to.send(Command::Gone(pid));
+    }
+}
+
+impl Broker {
+    /// How it is, and what it did.
+    pub(crate) fn status(&self) -> BrokerStatus {
+        self.seen.status()
+    }
+
+    /// What it counted, also those processes of it that are gone.
+    pub(crate) fn counts(&self) -> Snapshot {
+        self.seen.counts()
+    }
+
+    /// Ends the process that is there, if one is, for this; the next one takes over.
+    pub(crate) fn kill(&self, reason: &str) {
+        let _ = self.to.send(Command::Kill(reason.to_owned()));
+    }
+
+    /// The operating system's pid, while it has a process.
+    pub(crate) fn os_pid(&self) -> Option<u32> {
+        self.seen.os_pid()
     }
 }
 
@@ -118,44 +154,51 @@ struct Peers {
     sockets: BTreeMap<Pid, (Role, OwnedFd)>,
 }
 
+/// What is to be done after a change.
+enum Change {
+    /// This one is new.
+    New(Pid),
+    /// This one is not there any more.
+    Gone(Pid),
+    /// The process is to end, for this.
+    Kill(String),
+    /// There is no app any more.
+    Over,
+}
+
 impl Peers {
-    /// Waits for the next change. `None`: there is no app any more.
-    async fn change(&mut self) -> Option<Change> {
-        Some(match self.commands.recv().await? {
-            Command::Add(pid, role, socket) => {
+    /// Waits for the next change.
+    async fn change(&mut self) -> Change {
+        match self.commands.recv().await {
+            None => Change::Over,
+            Some(Command::Add(pid, role, socket)) => {
                 self.sockets.insert(pid, (role, socket));
                 Change::New(pid)
             }
-            Command::Gone(pid) => {
+            Some(Command::Gone(pid)) => {
                 self.sockets.remove(&pid);
                 Change::Gone(pid)
             }
-        })
+            Some(Command::Kill(reason)) => Change::Kill(reason),
+        }
     }
 }
 
-/// Of the peers.
-enum Change {
-    New(Pid),
-    Gone(Pid),
-}
-
-async fn supervise(options: Options, mut peers: Peers) {
+async fn supervise(options: Options, mut peers: Peers, seen: Seen) {
     let app = options.app.name.clone();
-    let mut backoff = Backoff::default();
     loop {
-        let begun = Instant::now();
-        let reason = match live(&options, &mut peers).await {
+        let begun = std::time::Instant::now();
+        let reason = match live(&options, &mut peers, &seen).await {
             Ok(End::Over) => return,
             Ok(End::Died(reason)) => reason,
             Err(error) => format!("{error:#}"),
         };
         tracing::warn!(app, reason, "the broker ended, and is replaced");
-        let next = Instant::now() + backoff.ended(begun.elapsed(), fastrand::f64());
+        let next = Instant::from_std(seen.ended(begun, &reason));
         loop {
             tokio::select! {
                 () = sleep_until(next) => break,
-                change = peers.change() => if change.is_none() { return },
+                change = peers.change() => if matches!(change, Change::Over) { return },
             }
         }
     }
@@ -170,12 +213,14 @@ enum End {
 }
 
 /// One broker, from its start to its end.
-async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
-    let boot = boot(&options.app).await?;
+async fn live(options: &Options, peers: &mut Peers, seen: &Seen) -> anyhow::Result<End> {
+    let boot = boot(&options.app, peers.sockets.len()).await?;
     let files = resolver::Files::now().await;
     let (stream, their_stream) = link::pair()?;
     let (handoff, their_handoff) = FdSocket::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
+    let (counters, their_counters) = counters::create()?;
+    let (told, report) = helpers::line()?;
     let log = log::collect(log::Whose::of_app(&options.app.name, "broker"), options.app.limits.log_rate)?;
     let spawned = spawn(Spawn {
         title: format!("hatchery: broker {}", options.app.name),
@@ -185,10 +230,14 @@ async fn live(options: &Options, peers: &mut Peers) -> anyhow::Result<End> {
             (their_stream, CONTROL_FD),
             (their_handoff, HANDOFF_FD),
             (their_heartbeat, HEARTBEAT_FD),
+            (their_counters, COUNTERS_FD),
+            report,
         ],
         sandbox: Some(isolation::broker(&options.app.name)),
     });
     let mut child = spawned.await.context("it could not be started")?;
+    let helper = Helper::new(status::Helper::Broker, Some(&options.app.name), &child, told);
+    seen.started(helper, counters);
     tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");
     let link_options = link::Options { max_frame: MAX_REPORT, ..link::Options::default() };
     let (reader, sender, writer) = link::split(stream, link_options);
@@ -243,14 +292,13 @@ async fn converse(
             // Its peers lose nothing by that.
             file = &mut stale => return Ok(End::Died(format!("{} has changed", file.display()))),
             change = peers.change() => match change {
-                None => return Ok(End::Over),
-                Some(Change::Gone(pid)) => manners.gone(pid),
-                Some(Change::New(pid)) => {
-                    if let Some((role, socket)) = peers.sockets.get(&pid) {
-                        hand_over(&line.handoff, Peer { pid, role: *role }, socket).await?;
-                        manners.handed(pid);
-                    }
-                }
+                Change::New(pid) => if let Some((role, socket)) = peers.sockets.get(&pid) {
+                    hand_over(&line.handoff, Peer { pid, role: *role }, socket).await?;
+                    manners.handed(pid);
+                },
+                Change::Gone(pid) => manners.gone(pid),
+                Change::Kill(reason) => return Ok(End::Died(reason)),
+                Change::Over => return Ok(End::Over),
             },
             // Each in its app's turn, as any child's.
             frame = line.reader.next() => {
@@ -295,8 +343,10 @@ async fn hand_over(handoff: &FdSocket, peer: Peer, socket: &OwnedFd) -> anyhow::
     sent.context("cannot hand a peer to it")
 }
 
-async fn boot(app: &App) -> anyhow::Result<BrokerBoot> {
+async fn boot(app: &App, peers: usize) -> anyhow::Result<BrokerBoot> {
     let name = app.name.clone();
+    let workers = app.worker.as_ref().map_or(0, |worker| worker.workers.get() as usize);
+    let processes = workers + 1;
     let policy = tokio::task::spawn_blocking(move || policy(&name)).await??;
     Ok(BrokerBoot {
         app: app.name.clone(),
@@ -304,6 +354,8 @@ async fn boot(app: &App) -> anyhow::Result<BrokerBoot> {
         worker: app.outbound_hosts(Role::Worker).to_vec(),
         policy,
         hang_timeout: app.limits.hang_timeout,
+        // Twice as many while they are replaced.
+        limits: limits::limits(&app.limits, peers.max(2 * processes)),
     })
 }
 

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::{
     exit,
     groups::{self, put_beside},
-    isolation,
+    helpers::{self, Helper},
+    isolation, status,
 };
 use crate::{
     cluster::Role,
@@ -128,14 +129,16 @@ async fn ask(
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
     let whose = log::Whose { app: app.map(str::to_owned), role: "compiler", slot: None };
     let log = log::collect(whose, log::RATE).context("cannot make a pipe for a compiler's log")?;
+    let (line, told) = helpers::line().context("cannot make a pipe for a compiler")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {}{what}", app.map(|app| format!("{app} ")).unwrap_or_default()),
         args: super::arguments::of("compiler"),
-        fds: [(log, LOG_FD), (theirs, CONTROL_FD)].into_iter().chain(fds).collect(),
+        fds: [(log, LOG_FD), (theirs, CONTROL_FD), told].into_iter().chain(fds).collect(),
         sandbox: Some(isolation::compiler(app)),
     })
     .await
     .context("cannot start a compiler")?;
+    let _listed = Helper::new(status::Helper::Compiler, app, &child, line);
     let group = match (app, app_limits) {
         (Some(app), Some(limits)) => put_beside(groups::Work::Compiler, app, limits, child.id()).await,
         _ => None,

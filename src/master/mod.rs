@@ -35,6 +35,7 @@ mod front;
 mod groups;
 mod handoff;
 mod heartbeat;
+mod helpers;
 mod isolation;
 mod ledger;
 mod listeners;
@@ -67,6 +68,6 @@ pub use reload::{Load, Wish, Wishes};
 pub use run::{Options, run};
 pub use serve::{Lifetime, SERVING, Service, serve};
 pub use status::{
-    AppStatus, Denied, GenerationState, GenerationStatus, LimitStatus, ProcessStatus, Sandbox, Scope,
-    SlotStatus, Traffic, Unit,
+    AppStatus, BrokerStatus, Denied, GenerationState, GenerationStatus, Helper, HelperStatus, LimitStatus,
+    ProcessStatus, Sandbox, Scope, SlotStatus, Traffic, Unit,
 };

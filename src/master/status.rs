@@ -1,7 +1,7 @@
 //! What the master knows of its apps, for `hatchery status`. Data only; `app` fills it in, and in
 //! JSON it is what the admin socket says.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,13 @@ pub enum Unit {
 }
 
 impl AppStatus {
-    /// All of its processes.
+    /// Its brokers' processes.
+    pub(super) fn brokers_mut(&mut self) -> impl Iterator<Item = &mut HelperStatus> {
+        let brokers = self.generations.iter_mut().filter_map(|generation| generation.broker.as_mut());
+        brokers.filter_map(|broker| broker.process.as_mut())
+    }
+
+    /// All of its agents and workers.
     pub(super) fn processes_mut(&mut self) -> impl Iterator<Item = &mut ProcessStatus> {
         let slots = self.generations.iter_mut().flat_map(|generation| &mut generation.slots);
         slots.flat_map(|slot| slot.process.iter_mut().chain(&mut slot.others))
@@ -128,6 +134,9 @@ pub struct GenerationStatus {
     pub traffic: Traffic,
     /// The agent's first, then the workers'.
     pub slots: Vec<SlotStatus>,
+    /// What connects to other hosts for them. `None` where they are granted none.
+    #[serde(default)]
+    pub broker: Option<BrokerStatus>,
 }
 
 /// Where a generation is in its life.
@@ -194,10 +203,73 @@ pub struct ProcessStatus {
     pub sandbox: Option<Sandbox>,
 }
 
+/// A generation's broker. It counts from the generation's start, over all of its processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokerStatus {
+    /// `None` while the next process is waited for.
+    pub process: Option<HelperStatus>,
+    /// It fails again and again.
+    pub failing: bool,
+    /// How many processes were put in place of another.
+    pub restarts: u64,
+    /// Why the last process ended.
+    pub last_exit: Option<String>,
+    /// Connections that it was asked for.
+    pub asked: u64,
+    /// Those that are neither there nor refused yet.
+    pub dialing: u64,
+    /// Those that were made and handed over. How long they last, and what they carry, is with who has them.
+    pub connected: u64,
+}
+
+/// A process that is neither an agent nor a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HelperStatus {
+    /// What it is for.
+    pub role: Helper,
+    /// For whom. `None`: for no app, or for any.
+    pub app: Option<String>,
+    /// The operating system's pid.
+    pub os_pid: u32,
+    /// It is ready when it has said what it is shut into.
+    pub state: State,
+    /// Since it was started.
+    pub uptime_seconds: u64,
+    /// Resident. `None` where the system does not say.
+    pub memory_bytes: Option<u64>,
+    /// User and system, since it was started. `None` where the system does not say.
+    pub cpu_seconds: Option<f64>,
+    /// What it has shut itself into. `None` as long as it has not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
+}
+
+/// What such a process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Helper {
+    /// To connect to other hosts, for one generation of an app.
+    Broker,
+    /// To compile one component.
+    Compiler,
+    /// To look at bundles, once.
+    Storekeeper,
+}
+
+impl fmt::Display for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Broker => "broker",
+            Self::Compiler => "compiler",
+            Self::Storekeeper => "storekeeper",
+        })
+    }
+}
+
 /// What a process is shut into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// As it says itself.
+    /// As it says itself; its open files as the kernel says, now.
     #[serde(flatten)]
     pub report: Report,
     /// Its user, as the host sees it. Inside it is root of nothing.

@@ -13,7 +13,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{exit, isolation};
+use super::{
+    exit,
+    helpers::{self, Helper},
+    isolation, status,
+};
 use crate::{
     admin::MAX_ARCHIVE,
     ipc::{
@@ -42,8 +46,7 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// # Errors
 /// What the storekeeper says, or how it ended without saying anything.
 pub(super) async fn ask(home: &Path, what: What) -> anyhow::Result<Answer> {
-    let (stream, child) = start(home, what, None).await?;
-    finish(stream, child).await
+    finish(start(home, what, None).await?).await
 }
 
 /// Takes in an archive.
@@ -53,17 +56,24 @@ pub(super) async fn ask(home: &Path, what: What) -> anyhow::Result<Answer> {
 pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer> {
     let (sender, receiver) = pipe::pipe().context("cannot make a pipe for an archive")?;
     let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
-    let (stream, child) = start(home, What::Add, Some(receiver)).await?;
+    let keeper = start(home, What::Add, Some(receiver)).await?;
     point::reach("add-begun");
     let Ok(uploaded) = timeout(UPLOAD_TIMEOUT, upload(sender, archive)).await else {
         bail!("the archive did not come within {}", humantime::format_duration(UPLOAD_TIMEOUT));
     };
     uploaded?;
     point::reach("add-uploaded");
-    finish(stream, child).await
+    finish(keeper).await
 }
 
-async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<(UnixStream, Child)> {
+/// One that has been asked.
+struct Keeper {
+    stream: UnixStream,
+    child: Child,
+    _listed: Helper,
+}
+
+async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<Keeper> {
     // Without links: what is below it is found in the same place when the storekeeper is shut in.
     let home = home.canonicalize().context("cannot find the home")?;
     let sandbox = Some(isolation::storekeeper(&home));
@@ -72,7 +82,9 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
     let log = log::collect(log::Whose::of_master("storekeeper"), log::RATE)
         .context("cannot make a pipe for a storekeeper's log")?;
-    let fds = [(Some(log), LOG_FD), (Some(theirs), CONTROL_FD), (archive, COMPONENT_FD)];
+    let (line, (told, report)) = helpers::line().context("cannot make a pipe for a storekeeper")?;
+    let fds =
+        [(Some(log), LOG_FD), (Some(theirs), CONTROL_FD), (archive, COMPONENT_FD), (Some(told), report)];
     let child = spawn(Spawn {
         title: "hatchery: storekeeper".to_owned(),
         args: super::arguments::of("storekeeper"),
@@ -81,10 +93,11 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     })
     .await
     .context("cannot start a storekeeper")?;
+    let listed = Helper::new(status::Helper::Storekeeper, None, &child, line);
     // One that ended at once is found by what it does not answer.
     let _ = stream.write_all(&request).await;
     let _ = stream.shutdown().await;
-    Ok((stream, child))
+    Ok(Keeper { stream, child, _listed: listed })
 }
 
 /// Passes on what comes. A storekeeper that has seen enough closes the pipe, and says why; the rest is
@@ -113,7 +126,8 @@ async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
     }
 }
 
-async fn finish(stream: UnixStream, mut child: Child) -> anyhow::Result<Answer> {
+async fn finish(keeper: Keeper) -> anyhow::Result<Answer> {
+    let Keeper { stream, mut child, _listed } = keeper;
     let mut reply = vec![];
     let mut limited = stream.take(MAX_REPLY as u64 + 1);
     let Ok(read) = timeout(STORE_TIMEOUT, limited.read_to_end(&mut reply)).await else {

@@ -17,11 +17,20 @@ const MAX_ENTRIES: usize = 200_000;
 /// The unit of `st_blocks`, whatever the file system's own is.
 const BLOCK: u64 = 512;
 
+/// A process of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Member {
+    /// An agent or a worker.
+    Process(Pid),
+    /// The broker of this generation.
+    Broker(u64),
+}
+
 /// What is to be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     /// Processes, with the system's pids.
-    pub(super) processes: Vec<(Pid, u32)>,
+    pub(super) processes: Vec<(Member, u32)>,
     /// Folders.
     pub(super) folders: Vec<PathBuf>,
 }
@@ -30,7 +39,7 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Resident bytes of each process that is still there.
-    pub(super) memory: Vec<(Pid, u64)>,
+    pub(super) memory: Vec<(Member, u64)>,
     /// Of the folders together, where there are any.
     pub(super) disk: Option<Disk>,
 }
@@ -49,7 +58,7 @@ pub(super) struct Disk {
 impl Wanted {
     /// Looks. Blocks.
     pub(super) fn look(&self) -> Seen {
-        let memory = |(pid, os_pid): &(Pid, u32)| Some((*pid, usage::of(*os_pid).ok()?.memory));
+        let memory = |(member, os_pid): &(Member, u32)| Some((*member, usage::of(*os_pid).ok()?.memory));
         Seen {
             memory: self.processes.iter().filter_map(memory).collect(),
             disk: (!self.folders.is_empty()).then(|| disk(&self.folders, MAX_ENTRIES)),
@@ -122,9 +131,10 @@ mod tests {
 
     #[test]
     fn processes_that_are_gone_are_left_out() {
-        let wanted = Wanted { processes: vec![(Pid(1), std::process::id()), (Pid(2), 0)], folders: vec![] };
+        let (there, gone) = (Member::Process(Pid(1)), Member::Broker(1));
+        let wanted = Wanted { processes: vec![(there, std::process::id()), (gone, 0)], folders: vec![] };
         let seen = wanted.look();
-        assert!(matches!(seen.memory.as_slice(), [(Pid(1), bytes)] if *bytes > 0), "{seen:?}");
+        assert!(matches!(seen.memory.as_slice(), [(one, 1..)] if *one == there), "{seen:?}");
         assert_eq!(seen.disk, None);
     }
 }

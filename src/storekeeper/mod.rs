@@ -38,6 +38,7 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     name::set("hatchery-store")?;
     priority::give_way().context("cannot give way to other processes")?;
     limits::cap_data(MEMORY).context("cannot cap this process's memory")?;
+    sandbox::tell();
     // It has nothing else to do, so it waits.
     let mut stream = UnixStream::from(control);
     stream.set_nonblocking(false)?;

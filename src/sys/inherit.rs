@@ -39,6 +39,9 @@ pub const COUNTERS_FD: RawFd = 9;
 /// The child's socket to its app's broker (`ipc::broker`). Absent where its component is granted no host.
 pub const BROKER_FD: RawFd = 10;
 
+/// Where a broker, compiler or storekeeper says what it has shut itself into (`sandbox::tell`), a pipe.
+pub const REPORT_FD: RawFd = 11;
+
 /// What the child is to shut itself into (`sandbox::Profile`), a sealed memfd. Absent in one that
 /// isn't to.
 pub const SANDBOX_FD: RawFd = 15;

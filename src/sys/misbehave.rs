@@ -1,8 +1,14 @@
 //! A child that does what no child of ours does, in builds for tests only: sends raw bytes, and fds, on its
-//! control socket, or writes them to its log, when a file says so.
+//! control socket, takes memory, or writes to its log past the host's own lines, when a file says so.
 //!
-//! `sandbox` has it kept while files can be opened, and `child` begins it; the tests write the file. Its line: the child's OS pid, how
-//! many fds go with each write (`log`: it goes to the log), how many writes, and the bytes in hex.
+//! `sandbox` has it kept while files can be opened, and `child` and `broker` begin it; the tests write the file.
+//! Its line is one of these, after the child's OS pid:
+//!
+//! ```text
+//!   FDS TIMES HEX    so many fds with each write of these bytes
+//!   log TIMES HEX    these bytes so many times, on its standard error
+//!   grow MIB         memory that is kept
+//! ```
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
@@ -46,45 +52,56 @@ mod tests_only {
         thread::spawn(move || {
             loop {
                 thread::sleep(LOOK);
-                if let Some((to, times, bytes)) = wanted(file, *own) {
-                    for _ in 0..times {
-                        let sent = match to {
-                            To::Control { fds } => send(&control, &bytes, fds),
-                            To::Log => io::stderr().write_all(&bytes),
-                        };
-                        // The master may have had enough.
-                        if sent.is_err() {
-                            return;
-                        }
-                    }
-                    return;
+                if let Some(order) = wanted(file, *own) {
+                    return order.carry_out(&control);
                 }
             }
         });
     }
 
-    enum To {
-        Control { fds: usize },
-        Log,
+    /// What is to be done.
+    enum Order {
+        Send { fds: usize, times: usize, bytes: Vec<u8> },
+        Log { times: usize, bytes: Vec<u8> },
+        Grow { mib: usize },
     }
 
-    fn wanted(file: &File, own: u32) -> Option<(To, usize, Vec<u8>)> {
+    impl Order {
+        fn carry_out(self, control: &OwnedFd) {
+            match self {
+                // The master may have had enough.
+                Self::Send { fds, times, bytes } => {
+                    let _ = (0..times).try_for_each(|_| send(control, &bytes, fds));
+                }
+                Self::Log { times, bytes } => {
+                    let _ = (0..times).try_for_each(|_| io::stderr().write_all(&bytes));
+                }
+                Self::Grow { mib } => std::mem::forget(vec![1u8; mib << 20]),
+            }
+        }
+    }
+
+    fn wanted(file: &File, own: u32) -> Option<Order> {
         let mut buf = vec![0; usize::try_from(file.metadata().ok()?.len()).ok()?];
         file.read_exact_at(&mut buf, 0).ok()?;
         let text = std::str::from_utf8(&buf).ok()?;
         // A line that is not whole yet is none.
         let (line, _) = text.split_once('\n')?;
         let mut words = line.split(' ');
-        let pid: u32 = words.next()?.parse().ok()?;
-        let to = match words.next()? {
-            "log" => To::Log,
-            fds => To::Control { fds: fds.parse().ok()? },
-        };
-        let times = words.next()?.parse().ok()?;
+        if words.next()?.parse() != Ok(own) {
+            return None;
+        }
+        let (first, second) = (words.next()?, words.next()?.parse().ok()?);
+        if first == "grow" {
+            return Some(Order::Grow { mib: second });
+        }
         let hex = words.next()?;
         let bytes = (0..hex.len() / 2).map(|at| u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok());
-        let bytes: Option<Vec<u8>> = bytes.collect();
-        (pid == own).then_some((to, times, bytes?))
+        let bytes: Vec<u8> = bytes.collect::<Option<_>>()?;
+        Some(match first {
+            "log" => Order::Log { times: second, bytes },
+            fds => Order::Send { fds: fds.parse().ok()?, times: second, bytes },
+        })
     }
 
     /// Writes all of these bytes, and with the first of them so many copies of the socket itself.

@@ -8,6 +8,7 @@ pub mod acceptor;
 pub mod cgroup;
 pub mod clock;
 mod clone;
+pub mod confines;
 pub mod connect;
 pub mod daemon;
 pub mod fd_socket;

@@ -25,8 +25,9 @@ use tokio::{
 use super::{
     readers::{Readers, Watched},
     service::Service,
-    stream::{NOT_READ, Patience, Stream},
+    stream::{NOT_READ, Patience, Stream, Watch},
 };
+use crate::cluster::Limit;
 
 /// How long a client that has connected and said nothing yet may take to say something, once idle
 /// connections are closed: its first request is on its way, mostly.
@@ -158,10 +159,15 @@ impl Connections {
             }
         });
         let (http, patience) = (self.http.clone(), self.patience);
+        let watch = Watch { service: self.service.clone(), in_head: Arc::new(AtomicBool::new(false)) };
         let mut drain = self.drain.subscribe();
         tokio::spawn(async move {
-            if speaks(&stream, patience.header, &mut drain).await {
-                let stream = Stream::new(stream, patience);
+            let spoken = speaks(&stream, patience.header, &mut drain).await;
+            if spoken == Spoken::Late {
+                watch.service.hit(Limit::HeaderTimeout);
+            }
+            if spoken == Spoken::InTime {
+                let stream = Stream::new(stream, patience, watch.clone());
                 let mut connection = pin!(http.serve_connection(TokioIo::new(stream), answer));
                 let served = async {
                     tokio::select! {
@@ -177,9 +183,15 @@ impl Connections {
                     biased;
                     ended = served => ended,
                     // Also when it is to end: what is left unread would hold the drain.
-                    () = readers.stalled(patience.write) => Err(NOT_READ.into()),
+                    () = readers.stalled(patience.write) => {
+                        watch.service.hit(Limit::WriteTimeout);
+                        Err(NOT_READ.into())
+                    }
                 };
                 if let Err(error) = ended {
+                    if let Some(limit) = passed(error.as_ref(), &watch) {
+                        watch.service.hit(limit);
+                    }
                     // The client's affair, mostly.
                     tracing::debug!("a connection ended early: {:#}", anyhow::Error::from_boxed(error));
                 }
@@ -206,7 +218,7 @@ impl Connections {
 
     /// One more was refused: there are as many as may be.
     pub(super) fn is_full(&self) {
-        self.service.is_full();
+        self.service.hit(Limit::Connections);
     }
 
     /// How many requests have come.
@@ -260,13 +272,37 @@ async fn told(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|told| *told).await;
 }
 
-/// Has the client something to say? False where it still has not when the worker stops. Hyper can't
-/// be asked: it closes a connection of which it has read nothing at once.
-async fn speaks(stream: &TcpStream, limit: Duration, drain: &mut watch::Receiver<Drain>) -> bool {
+/// The limit of which hyper says that a client has passed it. (HTTP/2 refuses heads that are too large without
+/// a word.)
+fn passed(error: &(dyn std::error::Error + 'static), watch: &Watch) -> Option<Limit> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    match (error.is_parse_too_large(), error.is_timeout()) {
+        (true, _) => Some(Limit::HeaderSize),
+        // Between two requests it is an idle client that goes.
+        (false, true) => watch.in_head.load(Relaxed).then_some(Limit::HeaderTimeout),
+        (false, false) => None,
+    }
+}
+
+/// Whether a client has said anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    InTime,
+    /// It had as long as it may have.
+    Late,
+    /// It had not when the worker stopped.
+    Never,
+}
+
+/// Has the client something to say? Hyper can't be asked: it closes a connection of which it has read nothing
+/// at once.
+async fn speaks(stream: &TcpStream, limit: Duration, drain: &mut watch::Receiver<Drain>) -> Spoken {
     tokio::select! {
         // An error is hyper's to find.
-        spoken = timeout(limit, stream.readable()) => spoken.is_ok(),
-        () = reaches(drain, Drain::Closing) => timeout(FIRST_BYTES, stream.readable()).await.is_ok(),
+        spoken = timeout(limit, stream.readable()) => spoken.map_or(Spoken::Late, |_| Spoken::InTime),
+        () = reaches(drain, Drain::Closing) => {
+            timeout(FIRST_BYTES, stream.readable()).await.map_or(Spoken::Never, |_| Spoken::InTime)
+        }
     }
 }
 

@@ -52,6 +52,15 @@ impl Framing {
         Self { at: At::Start, line: [0; LONGEST], length: 0, has_length: false, is_chunked: false, size: 0 }
     }
 
+    /// Has a part of a head come, and no more?
+    pub(super) fn is_in_head(&self) -> bool {
+        match self.at {
+            At::Name | At::Value | At::LengthValue => true,
+            At::Start => self.length > 0,
+            At::Body(_) | At::Size | At::SizeExtension | At::Data(_) | At::Trailer | At::Off => false,
+        }
+    }
+
     /// Looks at the next bytes, of any number, and spoils what must not be read.
     pub(super) fn look(&mut self, bytes: &mut [u8]) {
         let mut from = 0;
@@ -181,6 +190,25 @@ mod tests {
         let (mut framing, mut bytes) = (Framing::new(), text.as_bytes().to_vec());
         bytes.chunks_mut(piece).for_each(|piece| framing.look(piece));
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn parts_of_heads_as_a_table() {
+        for (text, expected) in [
+            ("", false),
+            ("P", true),
+            ("GE", true),
+            ("GET / HTTP/1.1\r\nhost: a\r\n", true),
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\nG", true),
+            ("PUT / HTTP/1.1\r\ncontent-length: 2\r\n\r\na", false),
+            ("PUT / HTTP/1.1\r\ncontent-length: 2\r\n\r\nab", false),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false),
+        ] {
+            let (mut framing, mut bytes) = (Framing::new(), text.as_bytes().to_vec());
+            framing.look(&mut bytes);
+            assert_eq!(framing.is_in_head(), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -97,9 +97,9 @@ impl Service {
         self.options.counters.connected()
     }
 
-    /// A connection was refused: there are as many as may be.
-    pub(super) fn is_full(&self) {
-        self.options.counters.hit(Limit::Connections);
+    /// A connection came to a limit.
+    pub(super) fn hit(&self, limit: Limit) {
+        self.options.counters.hit(limit);
     }
 
     async fn check(&self, request: Request<Incoming>, by: Instant) -> Response {

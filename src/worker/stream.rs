@@ -7,6 +7,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,7 +21,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::framing::Framing;
+use super::{framing::Framing, service::Service};
+use crate::cluster::Limit;
 
 /// What hyper waits for as long as it still may come: HTTP/2's preface.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,10 +39,20 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
+/// What others are to know of a stream.
+#[derive(Clone)]
+pub(super) struct Watch {
+    /// Who counts.
+    pub(super) service: Arc<Service>,
+    /// A part of a head has come, and no more.
+    pub(super) in_head: Arc<AtomicBool>,
+}
+
 /// One client's.
 pub(super) struct Stream {
     tcp: TcpStream,
     patience: Patience,
+    watch: Watch,
     framing: Framing,
     /// What is to come of the preface; none when it is there, or something else is.
     preface: &'static [u8],
@@ -48,8 +63,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, patience: Patience) -> Self {
-        Self { tcp, patience, framing: Framing::new(), preface: PREFACE, opening: None, writing: None }
+    pub(super) fn new(tcp: TcpStream, patience: Patience, watch: Watch) -> Self {
+        Self { tcp, patience, watch, framing: Framing::new(), preface: PREFACE, opening: None, writing: None }
     }
 
     /// The connection's next bytes.
@@ -70,6 +85,7 @@ impl Stream {
         }
         let limit = self.patience.write;
         ready!(self.writing.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        self.watch.service.hit(Limit::WriteTimeout);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, NOT_READ)))
     }
 }
@@ -82,6 +98,7 @@ impl AsyncRead for Stream {
             read?;
             let new = &mut buf.filled_mut()[before..];
             this.framing.look(new);
+            this.watch.in_head.store(this.framing.is_in_head(), Relaxed);
             if !this.preface.is_empty() {
                 this.opened(&buf.filled()[before..]);
             }
@@ -90,6 +107,7 @@ impl AsyncRead for Stream {
         if !this.preface.is_empty() {
             let limit = this.patience.header;
             ready!(this.opening.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+            this.watch.service.hit(Limit::HeaderTimeout);
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the client has sent no request within `header-timeout`",

@@ -13,6 +13,7 @@
 mod admin;
 mod balance;
 mod board;
+mod broker;
 mod bundle;
 mod bundle_hostile;
 mod cache;
@@ -35,6 +36,7 @@ mod flat;
 mod foreground;
 mod hang;
 mod health;
+mod hits;
 mod hostile;
 mod hostile_start;
 mod http;

@@ -16,6 +16,7 @@ use crate::support::{Service, eventually};
 const READER: u32 = 61_001;
 const DEPLOYER: u32 = 61_002;
 const STRANGER: u32 = 61_003;
+const ADMIN: u32 = 61_004;
 
 /// The seats of the owner, and of one other user.
 const OWNER: usize = 64;
@@ -32,6 +33,10 @@ may = [\"read\"]
 [[admin]]
 uid = 61002
 may = [\"deploy good\"]
+
+[[admin]]
+uid = 61004
+may = [\"admin\"]
 ";
 
 /// Sends `$ARGV[1]` and says what comes back.
@@ -126,6 +131,52 @@ async fn each_may_what_the_settings_say() {
     })
     .await;
     assert!(say(&service, 0, "GET", "/v1/status").starts_with("HTTP/1.1 200 "));
+}
+
+/// A verb of the command line, as this user: whether it went well, and what was said.
+fn verb(service: &Service, uid: u32, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hatchery"));
+    command.args(arguments).current_dir("/").uid(uid).gid(uid);
+    command.env("HATCHERY_HOME", service.home()).env("HOME", "/nonexistent").stdin(Stdio::null());
+    let done = command.output().unwrap();
+    let said = [done.stdout, done.stderr].concat();
+    (done.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The verbs ask for no more than the manual says.
+#[tokio::test]
+async fn verbs_work_with_the_grants_that_the_manual_names() {
+    if !is_root() {
+        return;
+    }
+    let service = open_to_all().await;
+    let next = service.write_to("next", &good().version("1.2.4"));
+    let digest = service.history("good").await["history"][0]["digest"].as_str().unwrap().to_owned();
+    let cases: &[(&[&str], [bool; 3])] = &[
+        (&["status"], [true, false, true]),
+        (&["store", "list"], [true, false, true]),
+        (&["history", "good"], [true, true, true]),
+        (&["deploy", &next], [false, true, true]),
+        (&["deploy", &digest, "--app", "good", "--allow-downgrade"], [false, true, true]),
+        (&["deploy", &digest, "--allow-downgrade"], [false, false, true]),
+        (&["deploy", &digest, "--app", "other"], [false, false, true]),
+        (&["rollback", "good"], [false, true, true]),
+        (&["reload", "good"], [false, true, true]),
+        (&["scale", "good", "1"], [false, true, true]),
+        (&["store", "verify"], [false, false, true]),
+        (&["stop"], [false, false, true]),
+    ];
+    for (arguments, expected) in cases {
+        for (uid, expected) in [READER, DEPLOYER, ADMIN].into_iter().zip(expected) {
+            let (went_well, said) = verb(&service, uid, arguments);
+            assert_eq!(went_well, *expected, "{arguments:?} as {uid}: {said}");
+            assert!(went_well || said.contains("below [[admin]]"), "{arguments:?} as {uid}: {said}");
+        }
+        // It is cut before it has asked, which the client may see as a broken answer.
+        let (went_well, said) = verb(&service, STRANGER, arguments);
+        assert!(!went_well, "{arguments:?}: {said}");
+    }
+    eventually("nothing is left", async || service.processes().is_empty()).await;
 }
 
 /// Ten thousand connections of this user, open until the child is dropped.

@@ -188,8 +188,12 @@ impl Cluster {
 
     fn write(&self, who: &OsProcess, to: &str, times: usize, bytes: &[u8]) {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        fs::write(self.place.folder.path().join("misbehave"), format!("{} {to} {times} {hex}\n", who.id))
-            .unwrap();
+        self.order(who, &format!("{to} {times} {hex}"));
+    }
+
+    /// Has a process do what the host's `sys::misbehave` knows.
+    pub(crate) fn order(&self, who: &OsProcess, what: &str) {
+        fs::write(self.place.folder.path().join("misbehave"), format!("{} {what}\n", who.id)).unwrap();
     }
 
     /// Where an app listens, from its ready line.

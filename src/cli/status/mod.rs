@@ -94,6 +94,7 @@ impl Status {
         let there: Vec<String> = apps.chain(status.failed.iter().map(|app| &app.name)).cloned().collect();
         status.apps.retain(|app| app.name == *name);
         status.failed.retain(|app| app.name == *name);
+        status.helpers.retain(|helper| helper.app.as_ref() == Some(name));
         match (there.contains(name), there.is_empty()) {
             (true, _) => Ok(status),
             (false, true) => bail!("no app {name} is here, nor any other"),
@@ -109,8 +110,9 @@ impl Status {
         }
         let style = (output.style)();
         let mut table = match (self.sandbox, self.limits) {
+            (true, _) if !status.helpers.is_empty() => sandbox::render(&status.apps, &status.helpers),
             _ if status.apps.is_empty() => table::render(&status.apps, style),
-            (true, _) => sandbox::render(&status.apps),
+            (true, _) => sandbox::render(&status.apps, &[]),
             (false, true) => limits::render(&status.apps, style),
             (false, false) => table::render(&status.apps, style),
         };
@@ -159,6 +161,7 @@ mod tests {
             home: "/home".to_owned(),
             apps: APPS.map(table::tests::app).to_vec(),
             failed: vec![FailedApp { name: "bad".to_owned(), reason: "its port is taken".to_owned() }],
+            helpers: vec![],
         }
     }
 

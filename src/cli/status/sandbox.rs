@@ -1,10 +1,11 @@
-//! The table of `hatchery status --sandbox`: a line for each process, with what it is shut into. Pure.
+//! The table of `hatchery status --sandbox`: a line for each process of whatever kind, with what it is shut
+//! into. Pure.
 
 use bytesize::ByteSize;
 
 use crate::{
     cluster::Role,
-    master::{AppStatus, ProcessStatus, Sandbox},
+    master::{AppStatus, HelperStatus, Sandbox},
     sys::sandbox::Part,
 };
 
@@ -28,22 +29,33 @@ const HEADS: [&str; COLUMNS] = [
 /// What does not hold.
 const NO: &str = "-";
 
-/// The whole table, and below it what is missing.
-pub(super) fn render(apps: &[AppStatus]) -> String {
+/// The whole table, and below it what is missing. Helpers are those that are not of an app's generation.
+pub(super) fn render(apps: &[AppStatus], helpers: &[HelperStatus]) -> String {
     let mut rows: Vec<[String; COLUMNS]> = vec![HEADS.map(str::to_owned)];
     let mut missing: Vec<String> = vec![];
+    let mut add = |part: &str, os_pid: u32, sandbox: Option<&Sandbox>| {
+        let lacks = sandbox.and_then(|sandbox| sandbox.report.lacks());
+        missing.extend(lacks.map(|lacks| format!("{part} lacks: {lacks}\n")));
+        rows.push(row(part, os_pid, sandbox));
+    };
     for app in apps {
-        for slot in app.generations.iter().flat_map(|generation| &generation.slots) {
-            let part = match slot.role {
-                Role::Agent => format!("{} agent", app.name),
-                Role::Worker => format!("{} worker {}", app.name, slot.slot),
-            };
-            for process in slot.process.iter().chain(&slot.others) {
-                let lacks = process.sandbox.as_ref().and_then(|sandbox| sandbox.report.lacks());
-                missing.extend(lacks.map(|lacks| format!("{part} lacks: {lacks}\n")));
-                rows.push(row(&part, process));
+        for generation in &app.generations {
+            for slot in &generation.slots {
+                let part = match slot.role {
+                    Role::Agent => format!("{} agent", app.name),
+                    Role::Worker => format!("{} worker {}", app.name, slot.slot),
+                };
+                for process in slot.process.iter().chain(&slot.others) {
+                    add(&part, process.os_pid, process.sandbox.as_ref());
+                }
+            }
+            if let Some(broker) = generation.broker.as_ref().and_then(|broker| broker.process.as_ref()) {
+                add(&name(broker), broker.os_pid, broker.sandbox.as_ref());
             }
         }
+    }
+    for helper in helpers {
+        add(&name(helper), helper.os_pid, helper.sandbox.as_ref());
     }
     missing.dedup();
     let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
@@ -56,9 +68,16 @@ pub(super) fn render(apps: &[AppStatus]) -> String {
     rows.into_iter().map(line).chain(missing).collect()
 }
 
-fn row(part: &str, process: &ProcessStatus) -> [String; COLUMNS] {
-    let (part, os_pid) = (part.to_owned(), process.os_pid.to_string());
-    let Some(Sandbox { report, user, cgroup_bytes }) = &process.sandbox else {
+fn name(helper: &HelperStatus) -> String {
+    match &helper.app {
+        Some(app) => format!("{app} {}", helper.role),
+        None => helper.role.to_string(),
+    }
+}
+
+fn row(part: &str, os_pid: u32, sandbox: Option<&Sandbox>) -> [String; COLUMNS] {
+    let (part, os_pid) = (part.to_owned(), os_pid.to_string());
+    let Some(Sandbox { report, user, cgroup_bytes }) = sandbox else {
         let mut row = std::array::from_fn(|_| "?".to_owned());
         (row[0], row[1]) = (part, os_pid);
         return row;
@@ -98,7 +117,10 @@ fn row(part: &str, process: &ProcessStatus) -> [String; COLUMNS] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::sandbox::{Missing, Report};
+    use crate::{
+        master::{Helper, ProcessStatus},
+        sys::sandbox::{Missing, Report},
+    };
 
     #[test]
     fn what_holds_and_what_does_not() {
@@ -116,7 +138,13 @@ mod tests {
             ..Report::default()
         };
         processes[0].sandbox = Some(Sandbox { report, user: 1000, cgroup_bytes: Some(1 << 20) });
-        let text = render(&[app]);
+        app.generations[0].broker = Some(super::super::table::tests::broker());
+        let broker = super::super::table::tests::broker().process.unwrap();
+        let keeper = HelperStatus { role: Helper::Storekeeper, app: None, ..broker };
+        let text = render(&[app], &[keeper]);
+        let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+        let named = ["PROCESS", "cache agent", "cache worker 0", "cache broker", "storekeeper"];
+        assert_eq!(names[..5], named, "{text}");
         let line = text.lines().nth(1).unwrap();
         for word in ["1000  user,pid", "ABI 7", "0/-", "1.0M"] {
             assert!(line.contains(word), "{word}: {text}");

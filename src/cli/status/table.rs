@@ -11,7 +11,10 @@ use super::{
 use crate::{
     cluster::{Role, State},
     log::printable,
-    master::{AppStatus, GenerationState, GenerationStatus, ProcessStatus, SlotStatus},
+    master::{
+        AppStatus, BrokerStatus, GenerationState, GenerationStatus, Helper, HelperStatus, ProcessStatus,
+        SlotStatus,
+    },
 };
 
 const COLUMNS: usize = 14;
@@ -85,19 +88,63 @@ fn headline(app: &AppStatus) -> String {
 }
 
 fn rows(app: &AppStatus) -> Vec<Row> {
-    app.generations
-        .iter()
-        .flat_map(|generation| generation.slots.iter().flat_map(|slot| of_slot(generation, slot)))
-        .collect()
+    let of = |generation: &GenerationStatus| -> Vec<Row> {
+        let slots = generation.slots.iter().flat_map(|slot| of_slot(generation, slot));
+        slots.chain(generation.broker.iter().map(|broker| of_broker(generation, broker))).collect()
+    };
+    app.generations.iter().flat_map(of).collect()
+}
+
+/// `REQS` are the connections that it was asked for, `BUSY` those that are neither there nor refused yet.
+fn of_broker(generation: &GenerationStatus, broker: &BrokerStatus) -> Row {
+    let process = broker.process.as_ref();
+    let state = match process {
+        _ if broker.failing => "failing",
+        Some(process) => word(process.state),
+        None => "waiting",
+    };
+    let of = |what: fn(&HelperStatus) -> Option<String>| process.and_then(what).unwrap_or(NONE.to_owned());
+    let none = || NONE.to_owned();
+    let cells = [
+        Helper::Broker.to_string(),
+        number(generation),
+        none(),
+        of(|process| Some(process.os_pid.to_string())),
+        state.to_owned(),
+        of(|process| Some(time(process.uptime_seconds))),
+        count(broker.asked),
+        count(broker.dialing),
+        none(),
+        none(),
+        none(),
+        of(|process| process.memory_bytes.map(size)),
+        of(|process| process.cpu_seconds.map(cpu)),
+        restarts(broker.restarts, broker.last_exit.as_deref()),
+    ];
+    Row { tone: if broker.failing { Tone::Alarm } else { Tone::Plain }, cells }
+}
+
+/// How many, and why the last one was due.
+fn restarts(number: u64, last_exit: Option<&str>) -> String {
+    match last_exit {
+        Some(reason) => format!("{number}: {}", one_line(reason)),
+        None => number.to_string(),
+    }
+}
+
+fn number(generation: &GenerationStatus) -> String {
+    match generation.state {
+        GenerationState::Serving => generation.generation.to_string(),
+        GenerationState::Coming => format!("{} coming", generation.generation),
+        GenerationState::Draining => format!("{} draining", generation.generation),
+        GenerationState::Canary => format!("{} canary", generation.generation),
+    }
 }
 
 /// Who does the work, with what happened in this slot; then those that come and go.
 fn of_slot(generation: &GenerationStatus, slot: &SlotStatus) -> Vec<Row> {
     let tone = if slot.failing { Tone::Alarm } else { Tone::Plain };
-    let restarts = match &slot.last_exit {
-        Some(reason) => format!("{}: {}", slot.restarts, one_line(reason)),
-        None => slot.restarts.to_string(),
-    };
+    let restarts = restarts(slot.restarts, slot.last_exit.as_deref());
     let state = match &slot.process {
         _ if slot.failing => "failing",
         Some(process) => word(process.state),
@@ -122,16 +169,10 @@ fn cells(
         Role::Agent => "agent".to_owned(),
         Role::Worker => format!("worker {}", slot.slot),
     };
-    let number = match generation.state {
-        GenerationState::Serving => generation.generation.to_string(),
-        GenerationState::Coming => format!("{} coming", generation.generation),
-        GenerationState::Draining => format!("{} draining", generation.generation),
-        GenerationState::Canary => format!("{} canary", generation.generation),
-    };
     let of = |what: fn(&ProcessStatus) -> String| process.map_or_else(|| NONE.to_owned(), what);
     [
         name,
-        number,
+        number(generation),
         of(|process| process.pid.to_string()),
         of(|process| process.os_pid.to_string()),
         state,

@@ -13,7 +13,7 @@ use super::{
     reply::{Body, Refusal, events, json, refused},
 };
 use crate::{
-    admin::{History, MAX_BODY, Stopping},
+    admin::{History, MAX_BODY, Master, Stopping},
     home::{Grants, Needs},
     manifest::is_app_name,
     master::deploy::{Action, Deployer, Job},
@@ -53,6 +53,7 @@ impl Who {
 /// What a request needs; the worst where there is no such request.
 fn needs<'a>(method: &Method, path: &[&'a str]) -> Needs<'a> {
     match (method, path) {
+        (&Method::GET, ["master"]) => Needs::Any,
         (&Method::GET, ["status" | "store"]) => Needs::Read,
         (&Method::GET, ["apps", app, "history"]) => Needs::ReadOf(app),
         (&Method::POST, ["bundles"]) => Needs::AnyDeploy,
@@ -73,6 +74,7 @@ async fn route(
     who.may(&parts.method, path)?;
     let uid = who.uid;
     match (&parts.method, path) {
+        (&Method::GET, ["master"]) => Ok(json(&Master::here())),
         (&Method::GET, ["status"]) => Ok(json(&deployer.status().await)),
         (&Method::POST, ["bundles"]) => Ok(json(&deployer.add(body).await?)),
         (&Method::GET, ["store"]) => Ok(json(&deployer.bundles().await?)),

@@ -308,7 +308,7 @@ impl Generations {
             let (dropped, late) = old.losses();
             self.gone = (self.gone.0 + dropped, self.gone.1 + late);
             self.gone_counts.add(&old.counts());
-            self.gone_reasons.add(&old.reasons);
+            self.gone_reasons.add(&old.reasons());
             self.gone_refused += old.rate().0;
             tracing::debug!(app = old.release.app.name, generation = old.generation, "is gone");
         }

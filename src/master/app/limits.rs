@@ -10,7 +10,10 @@ use crate::{
 };
 
 /// Limits that are known to have been hit by what is said of a process that goes.
-const REASONS: [&str; 4] = ["process-memory", "trap-limit", "hang-timeout", "app-memory"];
+const REASONS: [&str; 5] = ["process-memory", "trap-limit", "hang-timeout", "app-memory", START_TIMEOUT];
+
+/// Of which the master says so itself.
+const START_TIMEOUT: &str = "start-timeout";
 
 /// How often a process went for a limit's sake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,13 @@ impl Reasons {
     pub(super) fn note(&mut self, reason: &str) {
         for (count, key) in self.0.iter_mut().zip(REASONS) {
             *count += u64::from(reason.contains(&format!("`{key}`")));
+        }
+    }
+
+    /// So many processes were killed since they were not ready in time.
+    pub(super) fn add_late_starts(&mut self, late: u64) {
+        for (count, key) in self.0.iter_mut().zip(REASONS) {
+            *count += if key == START_TIMEOUT { late } else { 0 };
         }
     }
 
@@ -96,11 +106,13 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).ok();
     row("cpu-limit", Request, Milliseconds, millis(limits.cpu_limit), None, hits(Limit::Cpu));
     row("request-timeout", Request, Milliseconds, millis(limits.request_timeout), None, hits(Limit::Request));
-    row("header-size", Request, Bytes, Some(limits.header_size as u64), None, None);
+    row("header-size", Request, Bytes, Some(limits.header_size as u64), None, hits(Limit::HeaderSize));
     row("body-size", Request, Bytes, limits.body_size, None, hits(Limit::BodySize));
-    row("header-timeout", Request, Milliseconds, millis(limits.header_timeout), None, None);
+    let late = hits(Limit::HeaderTimeout);
+    row("header-timeout", Request, Milliseconds, millis(limits.header_timeout), None, late);
     row("body-timeout", Request, Milliseconds, millis(limits.body_timeout), None, hits(Limit::BodyTimeout));
-    row("write-timeout", Request, Milliseconds, millis(limits.write_timeout), None, None);
+    let slow = hits(Limit::WriteTimeout);
+    row("write-timeout", Request, Milliseconds, millis(limits.write_timeout), None, slow);
     let most = Some(limits.outbound_connections as u64);
     row("outbound-connections", Process, Number, most, None, hits(Limit::OutboundConnections));
     row("outbound-size", Request, Bytes, Some(limits.outbound_size), None, hits(Limit::OutboundSize));
@@ -113,7 +125,7 @@ pub(super) fn table(app: &App, seen: &Counted) -> Vec<LimitStatus> {
     row("queue-size", Process, Bytes, Some(limits.queue_size as u64), Some(seen.queued), full);
     row("log-rate", Process, BytesPerSecond, Some(limits.log_rate), None, hits(Limit::LogRate));
     row("trap-limit", Process, Number, Some(limits.trap_limit as u64), None, None);
-    row("start-timeout", Process, Milliseconds, millis(limits.start_timeout), None, None);
+    row(START_TIMEOUT, Process, Milliseconds, millis(limits.start_timeout), None, None);
     row("stop-timeout", Process, Milliseconds, millis(limits.stop_timeout), None, None);
     row("hang-timeout", Process, Milliseconds, millis(limits.hang_timeout), None, None);
     row("drain-timeout", Process, Milliseconds, millis(limits.drain_timeout), None, None);
@@ -139,8 +151,10 @@ mod tests {
         }
         let mut sum = Reasons::default();
         sum.add(&reasons);
+        sum.note("the guest's start has not returned within 1s (`start-timeout`)");
+        sum.add_late_starts(2);
         let counts = REASONS.map(|key| sum.of(key));
-        assert_eq!(counts, [Some(2), Some(0), Some(1), Some(1)]);
+        assert_eq!(counts, [Some(2), Some(0), Some(1), Some(1), Some(3)]);
         assert_eq!(sum.of("memory"), None);
     }
 }

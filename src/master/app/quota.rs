@@ -9,9 +9,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    cluster::Pid,
     manifest::{Limits, show_size},
-    master::taken::{Disk, Seen},
+    master::taken::{Disk, Member, Seen},
 };
 
 /// How often is looked, at most.
@@ -30,7 +29,7 @@ const EXCESS: u64 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Kill and replace this one.
-    Kill(Pid, String),
+    Kill(Member, String),
     /// Replace all that may write and should not, or the other way round, for this reason.
     Replace(String),
     /// Kill and replace all that may write.
@@ -89,14 +88,14 @@ impl Watch {
         acts
     }
 
-    fn judge_memory(&mut self, processes: &[(Pid, u64)], limit: u64) -> Option<Act> {
+    fn judge_memory(&mut self, processes: &[(Member, u64)], limit: u64) -> Option<Act> {
         let sum = processes.iter().fold(0u64, |sum, (_, bytes)| sum.saturating_add(*bytes));
         self.memory = Some(sum);
-        let (pid, most) = processes.iter().max_by_key(|(_, bytes)| *bytes).filter(|_| sum > limit)?;
+        let (member, most) = processes.iter().max_by_key(|(_, bytes)| *bytes).filter(|_| sum > limit)?;
         let [sum, most, limit] = [sum, *most, limit].map(rough);
         let why =
             format!("the app's processes take {sum}, more than {limit} (`app-memory`), and this one {most}");
-        Some(Act::Kill(*pid, why))
+        Some(Act::Kill(*member, why))
     }
 
     fn judge_disk(&mut self, disk: Disk, limit: u64) -> Option<Act> {
@@ -131,6 +130,7 @@ fn rough(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Pid;
 
     const MIB: u64 = 1 << 20;
 
@@ -144,20 +144,24 @@ mod tests {
             (vec![50, 51], Some(1)),
             (vec![60, 20, 30], Some(0)),
             (vec![101], Some(0)),
+            (vec![30, 30, 40], None),
+            (vec![30, 30, 41], Some(2)),
+            (vec![50, 30, 30], Some(0)),
         ] {
-            let memory = (0..).map(Pid).zip(sizes.iter().map(|size| size * MIB)).collect();
+            let members = [Member::Process(Pid(1)), Member::Process(Pid(2)), Member::Broker(1)];
+            let memory = members.into_iter().zip(sizes.iter().map(|size| size * MIB)).collect();
             let acts = Watch::new(now).seen(&Seen { memory, disk: None }, &limits, now);
             match (acts.as_slice(), killed) {
                 ([], None) => {}
-                ([Act::Kill(pid, why)], Some(expected)) => {
-                    assert_eq!(*pid, Pid(expected));
+                ([Act::Kill(member, why)], Some(expected)) => {
+                    assert_eq!(*member, members[expected]);
                     assert!(why.contains("more than 100.0 MiB (`app-memory`)"), "{why}");
                 }
                 other => panic!("{sizes:?}: {other:?}"),
             }
         }
         // Without the key any sum is right.
-        let seen = Seen { memory: vec![(Pid(1), u64::MAX)], disk: None };
+        let seen = Seen { memory: vec![(Member::Broker(1), u64::MAX)], disk: None };
         assert_eq!(Watch::new(now).seen(&seen, &Limits::default(), now), []);
     }
 

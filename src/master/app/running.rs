@@ -101,7 +101,7 @@ pub(super) struct Running {
     /// Processes that start find their folders read-only.
     disk_full: bool,
     /// For which limits' sake processes went.
-    pub(super) reasons: Reasons,
+    reasons: Reasons,
 }
 
 impl Running {
@@ -319,8 +319,12 @@ impl Running {
         while let Some(event) = self.told.pop_front() {
             let now = Instant::now();
             if let Event::Failed { pid, reason } = &event {
-                self.reasons.note(reason);
-                if let Some(child) = self.children.get(pid) {
+                let child = self.children.get(pid);
+                // What one that is killed still says was its reason already.
+                if !child.is_some_and(Child::is_killed) {
+                    self.reasons.note(reason);
+                }
+                if let Some(child) = child {
                     child.accuse(reason);
                 }
                 tracing::warn!(app = self.release.app.name, %pid, reason, "failed");

@@ -28,7 +28,7 @@ use tokio::sync::Notify;
 pub(super) use job::{Action, Job};
 
 use self::turns::Turns;
-use super::{admin::Events, apps::Apps, status::AppStatus, store};
+use super::{admin::Events, apps::Apps, helpers, measure::measured_helpers, status::AppStatus, store};
 use crate::{
     admin::{self, Event, FailedApp, Prune, Pruned, Verified},
     home::{Home, Record, Settings},
@@ -113,6 +113,7 @@ impl Deployer {
             home: self.home().folder().display().to_string(),
             apps,
             failed,
+            helpers: measured_helpers(helpers::all()).await,
         }
     }
 

@@ -131,6 +131,8 @@ pub(crate) struct Cluster {
     retired: bool,
     pids: Pids,
     rng: Rng,
+    /// Processes that were not ready in time.
+    late_starts: u64,
 }
 
 impl Cluster {
@@ -141,7 +143,17 @@ impl Cluster {
         let slots = agent.into_iter().chain(workers).collect();
         let rng = Rng::with_seed(shape.seed);
         let (stop_by, workers_by) = (None, None);
-        Self { shape, slots, phase: Phase::Idle, stop_by, workers_by, retired: false, pids, rng }
+        Self {
+            shape,
+            slots,
+            phase: Phase::Idle,
+            stop_by,
+            workers_by,
+            retired: false,
+            pids,
+            rng,
+            late_starts: 0,
+        }
     }
 
     /// One step. What comes too late (a pid that is gone) does nothing.
@@ -176,6 +188,11 @@ impl Cluster {
     /// Who is there: the agent first, then the workers by slot.
     pub(crate) fn processes(&self) -> Vec<Process> {
         self.slots.iter().flat_map(Slot::processes).collect()
+    }
+
+    /// How many processes were killed since they were not ready within `start-timeout`.
+    pub(crate) fn late_starts(&self) -> u64 {
+        self.late_starts
     }
 
     /// The slots as `status` shows them.
@@ -311,6 +328,7 @@ impl Cluster {
                         let timeout = humantime::format_duration(self.shape.start_timeout);
                         let reason = format!("was not ready within {timeout}");
                         let (who, app) = (slot.name(), &self.shape.app);
+                        self.late_starts += 1;
                         late.get_or_insert_with(|| {
                             format!("{who} of {app} {reason}; raise limits.start-timeout if it needs longer")
                         });

@@ -30,7 +30,7 @@ mod tree;
 
 use std::{
     fs::File,
-    io::{self, Read as _, Seek as _},
+    io::{self, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -88,6 +88,16 @@ pub fn enter() -> anyhow::Result<()> {
 /// What holds here. `None` where the process has not shut itself in.
 pub fn report() -> Option<&'static Report> {
     ENTERED.get().map(|entered| &entered.report)
+}
+
+/// Says what holds here to a master that waits for it on the pipe, once all is set. (Agents and workers say it
+/// on their control sockets.)
+pub fn tell() {
+    let Ok(pipe) = inherit::take(inherit::REPORT_FD) else { return };
+    if let Some(packet) = report().and_then(|report| postcard::to_stdvec(report).ok()) {
+        // A master that is gone has other worries, and without a report the process is shown without one.
+        let _ = File::from(pipe).write_all(&packet);
+    }
 }
 
 /// Where a folder or file of the profile is now; the same path where nothing has moved.

@@ -107,7 +107,7 @@ fn allowed(profile: &Profile) -> Built {
     rules.insert(libc::SYS_prctl, prctl);
     // Its own, and downwards: the hard limits are set.
     rules.insert(libc::SYS_prlimit64, one_of(0, [0])?);
-    if profile.room == Room::Guest {
+    if matches!(profile.room, Room::Guest | Room::Broker) {
         // `cpu-weight`: its own, and downwards.
         let own = || SeccompRule::new(vec![is(0, number(libc::PRIO_PROCESS as libc::c_int))?, is(1, 0)?]);
         rules.insert(libc::SYS_setpriority, vec![own()?]);

@@ -51,11 +51,51 @@ pub(in super::super) fn app(name: &str) -> AppStatus {
             state: GenerationState::Serving,
             traffic: Traffic::default(),
             slots: vec![slot(Role::Agent, 0, process(7, State::Ready)), worker],
+            broker: None,
         }],
         denied: vec![],
         denied_more: 0,
         limits: vec![],
     }
+}
+
+/// One that has been replaced.
+pub(in super::super) fn broker() -> BrokerStatus {
+    let process = HelperStatus {
+        role: Helper::Broker,
+        app: Some("cache".to_owned()),
+        os_pid: 31_099,
+        state: State::Ready,
+        uptime_seconds: 61,
+        memory_bytes: Some(12 << 20),
+        cpu_seconds: Some(0.5),
+        sandbox: None,
+    };
+    BrokerStatus {
+        process: Some(process),
+        failing: false,
+        restarts: 1,
+        last_exit: Some("signal 9 (SIGKILL)".to_owned()),
+        asked: 1200,
+        dialing: 2,
+        connected: 1100,
+    }
+}
+
+#[test]
+fn brokers_have_rows() {
+    let mut app = app("cache");
+    app.generations[0].broker = Some(broker());
+    let lines = |app: &AppStatus| -> Vec<String> {
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        render(std::slice::from_ref(app), Style::PLAIN).lines().map(squeezed).collect()
+    };
+    let row = "broker 2 - 31099 ready 1m01s 1200 2 - - - 12.0M 0.5s 1: signal 9 (SIGKILL)";
+    assert_eq!(lines(&app).last().unwrap(), row);
+    let gone = BrokerStatus { process: None, failing: true, ..broker() };
+    app.generations[0].broker = Some(gone);
+    let row = "broker 2 - - failing - 1200 2 - - - - - 1: signal 9 (SIGKILL)";
+    assert_eq!(lines(&app).last().unwrap(), row);
 }
 
 /// With all that can be in one.

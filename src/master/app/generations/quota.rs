@@ -38,7 +38,7 @@ impl Generations {
         self.all_mut().for_each(|generation| generation.set_disk_full(full));
         for act in acts {
             match act {
-                Act::Kill(pid, why) => self.all_mut().for_each(|generation| generation.fail(pid, &why)),
+                Act::Kill(member, why) => self.all_mut().for_each(|generation| generation.kill(member, &why)),
                 Act::Replace(why) => self.all_mut().for_each(|generation| generation.replace_outdated(&why)),
                 Act::KillWriters(why) => self.all_mut().for_each(|generation| generation.kill_writers(&why)),
             }

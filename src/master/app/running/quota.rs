@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use super::Running;
 use crate::{
     cluster::{Pid, Role},
-    master::{children::Child, state::Event},
+    master::{broker::Broker, children::Child, state::Event, taken::Member},
 };
 
 impl Running {
-    /// Its processes, with the system's pids.
-    pub(in super::super) fn os_pids(&self) -> impl Iterator<Item = (Pid, u32)> {
-        self.children.iter().map(|(pid, child)| (*pid, child.os_pid())).filter(|(_, os_pid)| *os_pid > 0)
+    /// Its processes, its broker's too, with the system's pids.
+    pub(in super::super) fn os_pids(&self) -> impl Iterator<Item = (Member, u32)> {
+        let children = self.children.iter().map(|(pid, child)| (Member::Process(*pid), child.os_pid()));
+        let broker = self.broker.as_ref().and_then(Broker::os_pid);
+        let broker = broker.map(|os_pid| (Member::Broker(self.generation), os_pid));
+        children.filter(|(_, os_pid)| *os_pid > 0).chain(broker)
     }
 
     /// The folders that its guests may write to.
@@ -20,8 +23,20 @@ impl Running {
         self.release.app.writable_folders().into_iter().map(PathBuf::from).collect()
     }
 
-    /// Kills and replaces one.
-    pub(in super::super) fn fail(&mut self, pid: Pid, reason: &str) {
+    /// Kills and replaces one, where it is its own.
+    pub(in super::super) fn kill(&mut self, member: Member, reason: &str) {
+        match (member, &self.broker) {
+            (Member::Process(pid), _) => self.fail(pid, reason),
+            (Member::Broker(generation), Some(broker)) if generation == self.generation => {
+                broker.kill(reason);
+                // Of a process its end says so.
+                self.reasons.note(reason);
+            }
+            (Member::Broker(_), _) => {}
+        }
+    }
+
+    fn fail(&mut self, pid: Pid, reason: &str) {
         if self.has(pid) {
             self.step(Event::Failed { pid, reason: reason.to_owned() });
         }

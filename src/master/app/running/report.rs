@@ -7,7 +7,8 @@ use crate::{
     cluster::{Pid, Process, Role, State},
     ipc::counters::Snapshot,
     master::{
-        app::limits::Counted,
+        app::limits::{Counted, Reasons},
+        broker::Broker,
         children::Child,
         router::Counters,
         state::{Slot, canary::Counts},
@@ -57,13 +58,20 @@ impl Running {
         self.router.rate(Instant::now())
     }
 
+    /// For which limits' sake processes went.
+    pub(in super::super) fn reasons(&self) -> Reasons {
+        let mut reasons = self.reasons;
+        reasons.add_late_starts(self.cluster.late_starts());
+        reasons
+    }
+
     /// Adds what it knows.
     pub(in super::super) fn count_limits(&self, seen: &mut Counted) {
         let (refused, rate) = self.rate();
         seen.refused += refused;
         seen.rate += rate;
         seen.queued = seen.queued.max(self.router.queued() as u64);
-        seen.reasons.add(&self.reasons);
+        seen.reasons.add(&self.reasons());
         for child in self.children.values() {
             let counts = child.counts();
             seen.connections = seen.connections.max(counts.connections);
@@ -85,6 +93,9 @@ impl Running {
     fn with_gone(&self, children: &BTreeMap<Pid, Snapshot>) -> Snapshot {
         let mut sum = self.gone.clone();
         children.values().for_each(|counts| sum.add(counts));
+        if let Some(broker) = &self.broker {
+            sum.add(&broker.counts().hits_alone());
+        }
         sum
     }
 
@@ -104,6 +115,7 @@ impl Running {
             state,
             traffic: Traffic::from(&counts),
             slots: self.cluster.slots().map(|slot| self.slot_status(slot, &seen)).collect(),
+            broker: self.broker.as_ref().map(Broker::status),
         };
         (status, counts)
     }
