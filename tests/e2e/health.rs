@@ -21,8 +21,8 @@ async fn what_does_not_pass_never_serves() {
     {
         let keys = format!("balance = \"{balance}\"");
         // What is asked for ever would hold each of them up when it stops.
-        let limits = "[limits]\nstop-timeout = \"1s\"";
-        let app = |deploy: &str| app(guest, &keys, &format!("health-within = \"1s\"\n{deploy}\n{limits}"));
+        let limits = "[limits]\nstop-timeout = \"300ms\"";
+        let app = |deploy: &str| app(guest, &keys, &format!("health-within = \"600ms\"\n{deploy}\n{limits}"));
         let cluster = Cluster::start(&[app("health = \"/hello\"")]).await;
         let titles = cluster.titles();
         let before: Vec<u64> = Probe::each(cluster.addr(), 2).await.iter().map(|probe| probe.pid).collect();
@@ -50,7 +50,7 @@ async fn what_does_not_pass_never_serves() {
             let last = &log[log.rfind("reload of probe failed: worker ").expect("a reason")..];
             let last = &last[..last.find(end).expect("the end")];
             assert!(last.contains(reason), "{reason}: {last}");
-            assert!(last.contains("did not pass its health check within 1s (`health-within`)"), "{last}");
+            assert!(last.contains("did not pass its health check within 600ms (`health-within`)"), "{last}");
             eventually("the failed one's end", async || cluster.titles() == titles).await;
         }
         load.goes_on(100).await;

@@ -1,11 +1,16 @@
 //! What is said of the sandbox: in `status`, and where a part of it can't be had.
 
 use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader},
     os::unix::fs::symlink,
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::support::{App, Cluster, Guest, Service};
 
@@ -60,32 +65,39 @@ async fn a_guest_that_sends_has_no_network() {
     assert!(table.contains("user,mnt,pid,net,ipc,uts,cgroup"), "{table}");
 }
 
-/// Runs an app where nobody may make a user namespace, so that the master can't either.
-fn without_user_namespaces(service: &Service, isolation: &str) -> std::process::Output {
+/// Runs an app where nobody may make a user namespace, so that the master can't either, until it is ready or has
+/// ended. Gives what it prints, and what it says.
+fn without_user_namespaces(service: &Service, isolation: &str) -> (ExitStatus, String, String) {
     let app = service.write(&App::new("probe").worker(Guest::ProbeP2, "workers = 1"));
     let script = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"";
-    Command::new("unshare")
-        .args(["-U", "-r", "sh", "-c", script, "timeout", "-s", "INT", "8", env!("CARGO_BIN_EXE_hatchery")])
+    let said = service.folder().join(isolation);
+    // It hands signals on.
+    let mut master = Command::new("unshare")
+        .args(["-U", "-r", "sh", "-c", script, "timeout", "-s", "INT", "60", env!("CARGO_BIN_EXE_hatchery")])
         .args(["run", "--isolation", isolation, "--home"])
         .arg(service.home())
         .arg(app)
         .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdout(Stdio::piped())
+        .stderr(File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let (mut stdout, mut line) = (BufReader::new(master.stdout.take().unwrap()), String::new());
+    stdout.read_line(&mut line).unwrap();
+    kill(Pid::from_raw(master.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    (master.wait().unwrap(), line, fs::read_to_string(said).unwrap())
 }
 
 #[test]
 fn strict_refuses_by_name_and_best_effort_says_so_once() {
     let service = Service::with_own_cache();
-    let strict = without_user_namespaces(&service, "strict");
-    let said = String::from_utf8_lossy(&strict.stderr);
-    assert!(!strict.status.success() && strict.stdout.is_empty(), "{said}");
+    let (status, printed, said) = without_user_namespaces(&service, "strict");
+    assert!(!status.success() && printed.is_empty(), "{said}");
     for words in ["isolation = \"strict\"", "no user namespace", "user.max_user_namespaces"] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let effort = without_user_namespaces(&service, "best-effort");
-    let said = String::from_utf8_lossy(&effort.stderr);
-    assert!(String::from_utf8_lossy(&effort.stdout).contains("ready app=probe"), "{said}");
+    let (_, printed, said) = without_user_namespaces(&service, "best-effort");
+    assert!(printed.contains("ready app=probe"), "{said}");
     assert_eq!(said.matches("processes are not wholly shut in: no user namespace").count(), 1, "{said}");
 }
 
