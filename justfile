@@ -38,11 +38,10 @@ test *args: guests
     @cargo test --locked {{ args }}
     @{{ if args == "" { "cargo test --locked --test all -- --ignored e2e::board e2e::new e2e::samples" } else { "true" } }}
 
-# Changed inputs for a decoder (control, handoff, archive, index, manifest, admin) or all, for so many seconds each
+# libFuzzer on what strangers send: a target of tests/fuzz/fuzz_targets, or all, for so many seconds each
 [group('check')]
 fuzz target="all" seconds="60":
-    @HATCHERY_FUZZ={{ target }} HATCHERY_FUZZ_SECONDS={{ seconds }} \
-        cargo test --locked --test all fuzz::for_long -- --ignored --nocapture
+    @tests/fuzz/run.sh {{ target }} {{ seconds }}
 
 # Formatting and lints, warnings denied
 [group('check')]

@@ -12,6 +12,7 @@ mod history;
 mod home;
 mod inspect;
 mod isolation;
+mod job;
 mod keygen;
 mod new;
 mod options;

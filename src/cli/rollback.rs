@@ -1,13 +1,7 @@
 //! `hatchery rollback`: back to what served before.
 
-use http::Method;
-
-use super::{
-    follow::{Follow, Show, Until},
-    home::Home,
-    options::AppName,
-};
-use crate::admin::{self, Client};
+use super::{job::Job, options::AppName};
+use crate::admin;
 
 /// Go back to the bundle that was deployed before: its code is compiled already
 ///
@@ -20,18 +14,13 @@ pub(super) struct Rollback {
     /// A bundle that was deployed as this app once, or enough of its digest [default: the last one]
     #[arg(value_name = "DIGEST")]
     bundle: Option<String>,
-    /// Events as lines of JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    home: Home,
+    job: Job,
 }
 
 impl Rollback {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.of_master()?);
-        let (app, body) = (self.app.as_ref(), admin::Rollback { bundle: self.bundle });
-        let events = client.follow(Method::POST, &format!("/v1/apps/{app}/rollback"), &body).await?;
-        Follow { what: "rollback", app, show: Show::json(self.json), until: Until::Done }.run(events).await
+        let body = admin::Rollback { bundle: self.bundle };
+        self.job.post("rollback", self.app.as_ref(), &body).await
     }
 }

@@ -2,14 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use http::Method;
-
-use super::{
-    follow::{Follow, Show, Until},
-    home::Home,
-    options::AppName,
-};
-use crate::admin::{self, Client};
+use super::{job::Job, options::AppName};
+use crate::admin;
 
 /// Change an app's number of workers; those that stay go on
 ///
@@ -22,18 +16,13 @@ pub(super) struct Scale {
     /// How many workers
     #[arg(value_name = "N")]
     workers: NonZeroU32,
-    /// Events as lines of JSON
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    home: Home,
+    job: Job,
 }
 
 impl Scale {
     pub(super) async fn execute(self) -> anyhow::Result<()> {
-        let client = Client::new(self.home.of_master()?);
-        let (app, body) = (self.app.as_ref(), admin::Scale { workers: self.workers });
-        let events = client.follow(Method::POST, &format!("/v1/apps/{app}/scale"), &body).await?;
-        Follow { what: "scale", app, show: Show::json(self.json), until: Until::Done }.run(events).await
+        let body = admin::Scale { workers: self.workers };
+        self.job.post("scale", self.app.as_ref(), &body).await
     }
 }

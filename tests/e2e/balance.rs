@@ -22,9 +22,9 @@ use crate::support::{
 
 const BALANCES: [&str; 3] = ["round-robin", "least-connections", "shared"];
 
-/// How long a load runs: 2 s, or `HATCHERY_E2E_LOAD` in seconds.
+/// How long a load runs: 1 s, or `HATCHERY_E2E_LOAD` in seconds.
 fn load() -> Duration {
-    let seconds = std::env::var("HATCHERY_E2E_LOAD").map_or(2, |text| text.parse().unwrap());
+    let seconds = std::env::var("HATCHERY_E2E_LOAD").map_or(1, |text| text.parse().unwrap());
     Duration::from_secs(seconds)
 }
 
@@ -147,9 +147,9 @@ async fn a_load_on_each_balance_fails_no_request() {
     }
 }
 
-/// Bytes of a body that must not pass through memory as a whole: 256 MiB, or `HATCHERY_E2E_MIB`.
+/// Bytes of a body that must not pass through memory as a whole: 128 MiB, or `HATCHERY_E2E_MIB`.
 fn large() -> usize {
-    let mib = std::env::var("HATCHERY_E2E_MIB").map_or(256, |text| text.parse().unwrap());
+    let mib = std::env::var("HATCHERY_E2E_MIB").map_or(128, |text| text.parse().unwrap());
     mib << 20
 }
 

@@ -151,7 +151,7 @@ async fn push_brings_a_change_at_once() {
 
 #[tokio::test]
 async fn pull_brings_a_change_where_push_is_off() {
-    let demo = Demo::start(Schemes { push: false, pull: Some("1s"), force: None }).await;
+    let demo = Demo::start(Schemes { push: false, pull: Some("500ms"), force: None }).await;
     let mut workers = demo.workers().await;
     demo.change("pulled").await;
     all_have(&mut workers, 2, "pull").await;

@@ -56,7 +56,7 @@ async fn one_that_is_fine_is_promoted() {
             assert!(states(&service).await.iter().any(|s| s == "canary"), "it took too long to count");
             new
         };
-        let deploy = ["deploy", &folder, "--canary", "20", "--for", "8s", "--wait"];
+        let deploy = ["deploy", &folder, "--canary", "20", "--for", "5s", "--wait"];
         let (said, new) = tokio::join!(service.ok(&deploy), counted);
         assert_eq!(new, 20, "{balance}");
         assert_eq!(said, format!("ready app=probe addr={addr}\n"));
@@ -134,8 +134,8 @@ async fn without_wait_it_returns_when_it_has_begun() {
     let keys = format!("listen = \"{addr}\"");
     let folder = service.write_to("2", &version(2, Guest::ProbeP3, &keys, ""));
     let begun = std::time::Instant::now();
-    let said = service.ok(&["deploy", &folder, "--canary", "50", "--for", "8s"]).await;
-    assert!(said.contains("canary: 50 % of new connections for 8 s"), "{said}");
+    let said = service.ok(&["deploy", &folder, "--canary", "50", "--for", "5s"]).await;
+    assert!(said.contains("canary: 50 % of new connections for 5 s"), "{said}");
     assert!(states(&service).await.contains(&"canary".to_owned()), "after {:?}", begun.elapsed());
     // All that it costs the master is a look every second, and heartbeats.
     let (master, span) = (service.master().unwrap(), Duration::from_secs(2));
@@ -149,7 +149,7 @@ async fn without_wait_it_returns_when_it_has_begun() {
     assert!(error.contains("something else is being done with probe"), "{error}");
     eventually("its promotion", async || states(&service).await == ["serving"]).await;
     assert_eq!(generation(addr).await, 2);
-    assert!(begun.elapsed() >= Duration::from_secs(8));
+    assert!(begun.elapsed() >= Duration::from_secs(5));
     eventually("its entry", async || history(&service).await.last().unwrap()["version"] == "0.2.0").await;
 }
 

@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use super::bundle_hostile::picture;
-use crate::support::{App, Guest, Load, Service, Version, generation, get};
+use crate::support::{App, Guest, Load, Service, generation, get};
 
 /// Set for the child below, which may mount.
 const SMALL_DISK: &str = "HATCHERY_TEST_SMALL_DISK";
@@ -70,7 +70,7 @@ async fn fills_a_small_disk() {
     service.start(&[&first]).await;
     let addr = service.addr_of("probe").await;
     let two = service.write_to("2", &version(2, &addr.to_string()));
-    let load = Load::start(addr, Version::H1, 8);
+    let load = Load::light(addr);
     load.goes_on(50).await;
     let (store, record) = (home.join("store"), home.join("apps/probe/app.json"));
     let (before, processes) = (picture(&store), service.processes());

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::bundle_hostile::{MEMORY, large, picture, table};
-use crate::support::{App, Guest, Load, Service, Version, marked};
+use crate::support::{App, Guest, Load, Service, marked};
 
 /// The rest is refused by the same code for `inspect`, whose test has all.
 const TRIED: [&str; 12] = [
@@ -53,7 +53,7 @@ async fn hostile_archives_are_refused() {
 
     let store = service.home().join("store");
     let (before, processes) = (picture(&store), service.processes());
-    let load = Load::start(addr, Version::H1, 8);
+    let load = Load::light(addr);
     load.goes_on(50).await;
     let peak = Peak::watch(service.mark());
     for (file, expected) in &tried {

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{App, Guest, Load, Registry, Service, User, Version, colour, digest, eventually, get};
+use crate::support::{App, Guest, Load, Registry, Service, User, colour, digest, eventually, get};
 
 /// A version that says which it is.
 fn version(number: u32, listen: &str) -> App {
@@ -40,7 +40,7 @@ async fn a_bundle_by_tag_and_by_digest() {
 
     let listen = addr.to_string();
     let second = push(&service, &registry, 2, &listen).await;
-    let load = Load::start(addr, Version::H1, 8);
+    let load = Load::light(addr);
     deploy(&format!("team/probe@{}", second["digest"].as_str().unwrap())).await;
     assert_eq!(colour(addr).await, "2");
 

@@ -4,10 +4,7 @@ use std::{fs, net::SocketAddr, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, DEADLINE, Guest, Load, Service, Version, bomb, eventually, generation, in_time};
-
-/// The load on the old version all the while.
-const CONNECTIONS: usize = 8;
+use crate::support::{App, DEADLINE, Guest, Load, Service, bomb, eventually, generation, in_time};
 
 /// How long a case may take: a compiler reaches its limits first.
 const CASE: Duration = Duration::from_secs(60);
@@ -179,7 +176,7 @@ async fn broken_bundles_are_refused() {
     assert_eq!(generation(addr).await, 2);
 
     let processes = service.processes();
-    let load = Load::start(addr, Version::H1, CONNECTIONS);
+    let load = Load::light(addr);
     load.goes_on(100).await;
     let (mut told, mut wrong): (Vec<String>, Vec<String>) = (vec![], vec![]);
     for case in cases(addr, other) {

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{App, Clients, Cluster, Guest, Meanwhile, Probe, eventually, get, is_quiet};
+use crate::support::{
+    App, Clients, Cluster, Guest, Meanwhile, Probe, eventually, get, is_quiet, side_by_side,
+};
 
 /// What the app allows, and what replacing it may take beside that.
 const HANG: Duration = Duration::from_secs(1);
@@ -56,12 +58,13 @@ async fn a_stopped_agent_is_killed_and_replaced() {
 
 #[tokio::test]
 async fn guests_that_compute_or_wait_do_not_make_their_process_hang() {
-    for guest in Guest::PROBES {
+    side_by_side(Guest::PROBES, async |guest| {
         let limits = "[limits]\nhang-timeout = \"500ms\"\ncpu-limit = \"20s\"";
         let cluster = Cluster::start(&[App::probe(guest, 1).more(limits)]).await;
         let worker = cluster.process("worker probe/0");
-        assert_eq!(get(cluster.addr(), "/spin?ms=2000").await.status, 200);
-        assert_eq!(get(cluster.addr(), "/sleep?ms=1500").await.status, 200);
+        assert_eq!(get(cluster.addr(), "/spin?ms=1200").await.status, 200);
+        assert_eq!(get(cluster.addr(), "/sleep?ms=1200").await.status, 200);
         assert_eq!(cluster.process("worker probe/0"), worker);
-    }
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{App, Cluster, Guest, Load, Probe, Version, eventually, get};
+use crate::support::{App, Cluster, Guest, Load, Probe, eventually, get, pairs, side_by_side};
 
 fn app(guest: Guest, keys: &str, deploy: &str) -> App {
     let keys = format!("workers = 2\n{keys}");
@@ -16,17 +16,17 @@ fn write(cluster: &Cluster, app: &App) {
 
 #[tokio::test]
 async fn what_does_not_pass_never_serves() {
-    for (guest, balance) in
-        [(Guest::ProbeP3, "round-robin"), (Guest::ProbeP2, "least-connections"), (Guest::ProbeP3, "shared")]
-    {
+    let all =
+        [(Guest::ProbeP3, "round-robin"), (Guest::ProbeP2, "least-connections"), (Guest::ProbeP3, "shared")];
+    side_by_side(all, async |(guest, balance)| {
         let keys = format!("balance = \"{balance}\"");
         // What is asked for ever would hold each of them up when it stops.
-        let limits = "[limits]\nstop-timeout = \"1s\"";
-        let app = |deploy: &str| app(guest, &keys, &format!("health-within = \"1s\"\n{deploy}\n{limits}"));
+        let limits = "[limits]\nstop-timeout = \"300ms\"";
+        let app = |deploy: &str| app(guest, &keys, &format!("health-within = \"600ms\"\n{deploy}\n{limits}"));
         let cluster = Cluster::start(&[app("health = \"/hello\"")]).await;
         let titles = cluster.titles();
         let before: Vec<u64> = Probe::each(cluster.addr(), 2).await.iter().map(|probe| probe.pid).collect();
-        let load = Load::start(cluster.addr(), Version::H1, 8);
+        let load = Load::light(cluster.addr());
         let end = "; version 1.2.3 (generation 1) goes on serving";
         for (count, (deploy, reason)) in (1..).zip([
             ("health = \"/nope\"", "GET /nope: answered 404, not 200"),
@@ -50,42 +50,41 @@ async fn what_does_not_pass_never_serves() {
             let last = &log[log.rfind("reload of probe failed: worker ").expect("a reason")..];
             let last = &last[..last.find(end).expect("the end")];
             assert!(last.contains(reason), "{reason}: {last}");
-            assert!(last.contains("did not pass its health check within 1s (`health-within`)"), "{last}");
+            assert!(last.contains("did not pass its health check within 600ms (`health-within`)"), "{last}");
             eventually("the failed one's end", async || cluster.titles() == titles).await;
         }
         load.goes_on(100).await;
         assert_eq!(load.end().await, [""; 0], "{balance}");
         let after: Vec<u64> = Probe::each(cluster.addr(), 2).await.iter().map(|probe| probe.pid).collect();
         assert_eq!(after, before, "{balance}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_passes_serves() {
-    for guest in Guest::PROBES {
-        for balance in ["round-robin", "shared"] {
-            let keys = format!("balance = \"{balance}\"");
-            let cluster =
-                Cluster::start(&[app(guest, &keys, "health = \"/hello\"\nhealth-successes = 2")]).await;
-            let load = Load::start(cluster.addr(), Version::H1, 8);
-            write(&cluster, &app(guest, &keys, "health = \"/sleep?ms=300\"\nhealth-timeout = \"2s\""));
-            cluster.master().signal(Signal::SIGHUP);
-            cluster.log.wait_for("reloaded app=probe generation=2").await;
-            let fit = cluster.log.timed("passed its health check");
-            let served = cluster.log.timed("reloaded app=probe generation=2");
-            assert_eq!(fit.len(), 2);
-            assert!(fit[1].0 <= served[0].0, "it served before it had passed");
-            let begun = cluster.log.timed("checking its health");
-            assert!((fit[1].0 - begun[1].0).as_millis() >= 300, "it did not wait for the guest");
-            // Workers that accept for themselves hear of it a moment later.
-            eventually("the new one's answers", async || {
-                get(cluster.addr(), "/self").await.json::<Value>()["generation"] == 2
-            })
-            .await;
-            load.goes_on(100).await;
-            assert_eq!(load.end().await, [""; 0], "{balance}");
-        }
-    }
+    side_by_side(pairs(&Guest::PROBES, &["round-robin", "shared"]), async |(guest, balance)| {
+        let keys = format!("balance = \"{balance}\"");
+        let cluster = Cluster::start(&[app(guest, &keys, "health = \"/hello\"\nhealth-successes = 2")]).await;
+        let load = Load::light(cluster.addr());
+        write(&cluster, &app(guest, &keys, "health = \"/sleep?ms=300\"\nhealth-timeout = \"2s\""));
+        cluster.master().signal(Signal::SIGHUP);
+        cluster.log.wait_for("reloaded app=probe generation=2").await;
+        let fit = cluster.log.timed("passed its health check");
+        let served = cluster.log.timed("reloaded app=probe generation=2");
+        assert_eq!(fit.len(), 2);
+        assert!(fit[1].0 <= served[0].0, "it served before it had passed");
+        let begun = cluster.log.timed("checking its health");
+        assert!((fit[1].0 - begun[1].0).as_millis() >= 300, "it did not wait for the guest");
+        // Workers that accept for themselves hear of it a moment later.
+        eventually("the new one's answers", async || {
+            get(cluster.addr(), "/self").await.json::<Value>()["generation"] == 2
+        })
+        .await;
+        load.goes_on(100).await;
+        assert_eq!(load.end().await, [""; 0], "{balance}");
+    })
+    .await;
 }
 
 #[tokio::test]

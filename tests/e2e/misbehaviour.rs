@@ -10,7 +10,9 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{App, Cluster, Connection, DEADLINE, Guest, Version, eventually, full, get, request};
+use crate::support::{
+    App, Cluster, Connection, DEADLINE, Guest, Version, eventually, full, get, pairs, request, side_by_side,
+};
 
 #[tokio::test]
 async fn a_handler_without_a_response_is_a_500() {
@@ -118,17 +120,16 @@ async fn per_request_instances_do_not_hurt_each_other() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_a_504_and_the_worker_goes_on() {
-    for guest in Guest::PROBES {
-        for instance in ["resident", "per-request"] {
-            let keys = format!("workers = 1\ninstance = \"{instance}\"");
-            let app = App::new("late").worker(guest, &keys).more("[limits]\nrequest-timeout = \"500ms\"");
-            let cluster = Cluster::start(&[app]).await;
-            for _ in 0..2 {
-                assert_eq!(get(cluster.addr(), "/await-forever").await.status, 504, "{guest:?} {instance}");
-            }
-            eventually("an answer", async || get(cluster.addr(), "/hello").await.status == 200).await;
+    side_by_side(pairs(&Guest::PROBES, &["resident", "per-request"]), async |(guest, instance)| {
+        let keys = format!("workers = 1\ninstance = \"{instance}\"");
+        let app = App::new("late").worker(guest, &keys).more("[limits]\nrequest-timeout = \"300ms\"");
+        let cluster = Cluster::start(&[app]).await;
+        for _ in 0..2 {
+            assert_eq!(get(cluster.addr(), "/await-forever").await.status, 504, "{guest:?} {instance}");
         }
-    }
+        eventually("an answer", async || get(cluster.addr(), "/hello").await.status == 200).await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
-use super::hostile::{Attack, LIMITS, attacks, goes_on, run, table};
+use super::hostile::{Attack, attackers, attacks, go_on, run, table, workers};
 use crate::support::{App, Cluster, Compared, Guest, eventually, try_get};
 
 /// How many wait for ever at once.
@@ -31,14 +31,13 @@ fn good() -> App {
 
 #[tokio::test]
 async fn an_app_does_not_feel_anothers_attack() {
-    let bad = App::new("bad").worker(Guest::HostileP3, "workers = 1").more(LIMITS);
-    feels_nothing_of(bad, attacks(Guest::HostileP3)).await;
+    feels_nothing_of(&Guest::HostileP3.wasm(), attacks(Guest::HostileP3)).await;
 }
 
 #[tokio::test]
 async fn an_app_does_not_feel_anothers_table() {
     let (wasm, attack) = table();
-    feels_nothing_of(App::new("bad").worker_wasm(wasm, "workers = 1").more(LIMITS), vec![attack]).await;
+    feels_nothing_of(&wasm, vec![attack]).await;
 }
 
 #[tokio::test]
@@ -75,12 +74,13 @@ fn starts(cluster: &Cluster) -> usize {
     cluster.log.count("started app=\"bad\"")
 }
 
-/// Every attack in turn, by the same process.
-async fn feels_nothing_of(bad: App, attacks: Vec<Attack>) {
-    let cluster = Cluster::start(&[bad, good()]).await;
-    let worker = cluster.process("worker bad/0");
-    let bad = cluster.addr_of("bad");
+/// Every attack in turn, by the same processes.
+async fn feels_nothing_of(wasm: &[u8], attacks: Vec<Attack>) {
+    let [bad, waits] = attackers(wasm, "");
+    let cluster = Cluster::start(&[bad, waits, good()]).await;
+    let workers = workers(&cluster);
     for attack in attacks {
+        let bad = cluster.addr_of(attack.app);
         let (attack, mut compared, mut times) = (Arc::new(attack), Compared::default(), 0);
         while compared.goes_on(attack.path) {
             let begin = async || {
@@ -94,9 +94,9 @@ async fn feels_nothing_of(bad: App, attacks: Vec<Attack>) {
             compared.windows(&cluster, begin, end).await;
         }
         println!("beside {}, {times} times: {compared}", attack.path);
-        goes_on(&cluster, &worker, attack.path);
+        go_on(&cluster, &workers, attack.path);
     }
-    println!("the attacker's peak is {} MiB", worker.peak_memory() >> 10);
+    println!("the attacker's peak is {} MiB", workers[0].peak_memory() >> 10);
 }
 
 /// Over and over until it is told to stop. How many requests that were.

@@ -4,7 +4,11 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -101,13 +105,18 @@ async fn a_broker_that_dies_is_replaced_and_costs_nothing_that_is_connected() {
 async fn many_deaths_in_a_row_lose_no_request() {
     let (addr, streams) = server();
     let cluster = Cluster::start(&[app(Guest::ProbeP3, addr)]).await;
-    let answering = thread::spawn(move || {
-        let mut answered = 0;
-        while let Ok(mut stream) = streams.recv_timeout(Duration::from_secs(5)) {
-            let _ = stream.write_all(ANSWER);
-            answered += 1;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let answering = thread::spawn({
+        let is_over = is_over.clone();
+        move || {
+            let mut answered = 0;
+            while !is_over.load(SeqCst) {
+                let Ok(mut stream) = streams.recv_timeout(Duration::from_millis(50)) else { continue };
+                let _ = stream.write_all(ANSWER);
+                answered += 1;
+            }
+            answered
         }
-        answered
     });
     for _ in 0..5 {
         let victim = broker(&cluster).await;
@@ -118,6 +127,7 @@ async fn many_deaths_in_a_row_lose_no_request() {
             assert_eq!(got["status"], 200, "{got}");
         }
     }
+    is_over.store(true, SeqCst);
     assert!(answering.join().unwrap() >= 100);
 }
 

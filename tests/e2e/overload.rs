@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::SinkExt as _;
+use futures::{SinkExt as _, future::join_all};
 use http_body_util::BodyExt as _;
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::support::{
-    App, Cluster, Connection, DEADLINE, Guest, Version, empty, eventually, get, post, request, streamed,
+    App, Cluster, Connection, DEADLINE, Guest, Version, empty, eventually, get, pairs, post, request,
+    side_by_side, streamed,
 };
 
 /// What tests of slow clients set; each client is slower.
@@ -64,16 +65,16 @@ fn is_status(answer: &str, status: u16) {
 async fn a_head_that_comes_slowly_is_cut_off() {
     let cluster = Cluster::start(&[App::probe(Guest::ProbeP3, 1).more(SHORT)]).await;
     // Nothing, HTTP/2's first bytes, half a head, and a second request that does not come.
-    for text in
-        ["", "PRI * HT", "GET /hello HTTP/1.1\r\nhost: a\r\nx: ", "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n"]
-    {
-        let (answer, took) = raw(cluster.addr(), text).await;
+    let texts =
+        ["", "PRI * HT", "GET /hello HTTP/1.1\r\nhost: a\r\nx: ", "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n"];
+    let answers = join_all(texts.map(|text| raw(cluster.addr(), text))).await;
+    for (text, (answer, took)) in texts.into_iter().zip(answers) {
         let answered = text.ends_with("\r\n\r\n");
         assert_eq!(answer.starts_with("HTTP/1.1 200 "), answered, "{text:?}: {answer:?}");
         assert!(took >= Duration::from_millis(600) && took < SOON, "{text:?}: {took:?}");
     }
     // A short head is no slow one, and its request may take its time.
-    let (answer, _) = raw(cluster.addr(), "GET /sleep?ms=1500 HTTP/1.1\r\nhost:a\r\n\r\n").await;
+    let (answer, _) = raw(cluster.addr(), "GET /sleep?ms=1000 HTTP/1.1\r\nhost:a\r\n\r\n").await;
     is_status(&answer, 200);
     let (answer, _) = raw(cluster.addr(), "GET /a HTTP/1.0\r\n\r\n").await;
     is_status(&answer.replace("HTTP/1.0", "HTTP/1.1"), 400);
@@ -82,22 +83,20 @@ async fn a_head_that_comes_slowly_is_cut_off() {
 
 #[tokio::test]
 async fn a_body_that_comes_slowly_is_a_408() {
-    for guest in Guest::PROBES {
-        for instance in ["resident", "per-request"] {
-            let keys = format!("workers = 1\ninstance = \"{instance}\"");
-            let cluster = Cluster::start(&[App::new("slow").worker(guest, &keys).more(SHORT)]).await;
-            for framing in
-                ["content-length: 100\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"]
-            {
-                let text = format!("POST /sink HTTP/1.1\r\nhost: a\r\n{framing}");
-                let (answer, took) = raw(cluster.addr(), text).await;
-                is_status(&answer, 408);
-                assert!(took >= Duration::from_millis(600) && took < SOON, "{took:?}");
-                assert_eq!(get(cluster.addr(), "/hello").await.status, 200, "{guest:?} {instance}");
-            }
-            assert_eq!(cluster.log.count("trapped"), 0, "{guest:?} {instance}");
+    side_by_side(pairs(&Guest::PROBES, &["resident", "per-request"]), async |(guest, instance)| {
+        let keys = format!("workers = 1\ninstance = \"{instance}\"");
+        let cluster = Cluster::start(&[App::new("slow").worker(guest, &keys).more(SHORT)]).await;
+        let framings = ["content-length: 100\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"];
+        let text = |framing| format!("POST /sink HTTP/1.1\r\nhost: a\r\n{framing}");
+        let answers = join_all(framings.map(|framing| raw(cluster.addr(), text(framing)))).await;
+        for (answer, took) in answers {
+            is_status(&answer, 408);
+            assert!(took >= Duration::from_millis(600) && took < SOON, "{took:?}");
+            assert_eq!(get(cluster.addr(), "/hello").await.status, 200, "{guest:?} {instance}");
         }
-    }
+        assert_eq!(cluster.log.count("trapped"), 0, "{guest:?} {instance}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -111,7 +110,7 @@ async fn a_body_that_comes_when_the_request_is_late_is_the_clients_fault() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_given_up() {
-    for guest in Guest::PROBES {
+    side_by_side(Guest::PROBES, async |guest| {
         let cluster = Cluster::start(&[App::probe(guest, 1).more(SHORT)]).await;
         let addr = cluster.addr();
         let worker = cluster.process("worker probe/0");
@@ -146,12 +145,13 @@ async fn a_client_that_does_not_read_is_given_up() {
             }
         });
         assert!(answer.await.unwrap(), "{guest:?}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_one_of_its_responses_is_given_up() {
-    for guest in Guest::PROBES {
+    side_by_side(Guest::PROBES, async |guest| {
         let cluster = Cluster::start(&[App::probe(guest, 1).more(SHORT)]).await;
         // Of HTTP/2: the connection is read, and its pings are answered; only the body is left alone.
         let mut connection = Connection::open(cluster.addr(), Version::H2).await;
@@ -160,10 +160,11 @@ async fn a_client_that_does_not_read_one_of_its_responses_is_given_up() {
         eventually("its end", async || cluster.log.count("`write-timeout`") == 1).await;
         assert_eq!(get(cluster.addr(), "/hello").await.status, 200, "{guest:?}");
         // One whose guest is slow is no slow reader.
-        let reply = Connection::open(cluster.addr(), Version::H2).await.get("/sleep?ms=2000").await;
+        let reply = Connection::open(cluster.addr(), Version::H2).await.get("/sleep?ms=1000").await;
         assert_eq!(reply.status, 200, "{guest:?}");
         drop(unread);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -307,9 +308,9 @@ async fn connections_go_elsewhere_while_a_guest_computes() {
         let app = App::new("spins").worker(Guest::ProbeP3, &keys).more("[limits]\ncpu-limit = \"10s\"");
         let cluster = Cluster::start(&[app]).await;
         let addr = cluster.addr();
-        let spin = tokio::spawn(async move { get(addr, "/spin?ms=3000").await.status });
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        let until = Instant::now() + Duration::from_secs(2);
+        let spin = tokio::spawn(async move { get(addr, "/spin?ms=2000").await.status });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let until = Instant::now() + Duration::from_millis(1200);
         let mut clients = JoinSet::new();
         for _ in 0..4 {
             clients.spawn(async move {
@@ -327,7 +328,7 @@ async fn connections_go_elsewhere_while_a_guest_computes() {
         let answered: usize = clients.iter().map(|(answered, _)| answered).sum();
         let slowest = clients.iter().map(|(_, slowest)| *slowest).max().unwrap();
         assert!(answered >= 20, "{balance}, {instance}: only {answered} meanwhile");
-        assert!(slowest < Duration::from_millis(1500), "{balance}, {instance}: one took {slowest:?}");
+        assert!(slowest < Duration::from_secs(1), "{balance}, {instance}: one took {slowest:?}");
         assert_eq!(spin.await.unwrap(), 200);
         if balance != "shared" {
             // Of a shared listener it need not hear: the others were there before it looked.
@@ -336,7 +337,7 @@ async fn connections_go_elsewhere_while_a_guest_computes() {
         // When all compute, none waits with the master for ever.
         let mut both = JoinSet::new();
         for _ in 0..2 {
-            both.spawn(async move { get(addr, "/spin?ms=1000").await.status });
+            both.spawn(async move { get(addr, "/spin?ms=600").await.status });
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(get(addr, "/hello").await.status, 200);
@@ -347,7 +348,7 @@ async fn connections_go_elsewhere_while_a_guest_computes() {
 #[tokio::test]
 async fn more_connections_than_files_are_accepted_in_turn() {
     const CONNECTIONS: usize = 200;
-    for balance in ["round-robin", "shared"] {
+    side_by_side(["round-robin", "shared"], async |balance| {
         let keys = format!("workers = 2\nbalance = \"{balance}\"");
         let app = App::new("few").worker(Guest::ProbeP3, &keys);
         // A worker may have half of them.
@@ -376,5 +377,6 @@ async fn more_connections_than_files_are_accepted_in_turn() {
             answered
         });
         assert_eq!(answered.await.unwrap(), CONNECTIONS, "{balance}");
-    }
+    })
+    .await;
 }

@@ -153,7 +153,7 @@ async fn a_guest_that_can_not_go_on_backs_off_and_is_mended_by_a_reload() {
         let cluster = Cluster::start(&[bad, App::probe(Guest::ProbeP3, 1)]).await;
         let (bad, good) = (cluster.addr_of("bad"), cluster.addr_of("probe"));
         assert_eq!(get(bad, "/hello").await.status, 200);
-        let load = Load::start(good, Version::H1, 8);
+        let load = Load::light(good);
         let broken = cluster.folder("bad").join("data/broken");
         std::fs::write(&broken, "").unwrap();
         cluster.process("worker bad/0").signal(Signal::SIGKILL);

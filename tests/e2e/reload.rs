@@ -6,7 +6,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    App, Broken, Cluster, Connection, Guest, Load, Probe, Version, empty, eventually, get, request, try_get,
+    App, Broken, Cluster, Connection, Guest, Load, Probe, Version, empty, eventually, get, request,
+    side_by_side, try_get,
 };
 
 /// The load that no reload may disturb.
@@ -113,7 +114,8 @@ async fn another_component_serves() {
 
 #[tokio::test]
 async fn a_generation_keeps_to_itself_and_finishes() {
-    for guest in Guest::PROBES {
+    // What takes their time is a slow request.
+    side_by_side(Guest::PROBES, async |guest| {
         let schedule = "[[schedule]]\nname = \"all\"\ninterval = \"50ms\"\ntype = \"all\"";
         let app = App::probe(guest, 2).agent(guest, "").more(schedule);
         let cluster = Cluster::start(&[app]).await;
@@ -133,8 +135,13 @@ async fn a_generation_keeps_to_itself_and_finishes() {
         assert_eq!(slow.await.unwrap().status, 200);
         // Schedules go on with the new agent, and only there.
         eventually("runs", async || cluster.log.count("all: succeeded") > runs_new + 2).await;
-        assert_eq!(cluster.log.count("no worker was ready"), 0);
-    }
+        // One of the old agent's may come just as its workers begin to drain.
+        assert!(
+            cluster.log.count("no worker was ready") <= 1,
+            "{guest:?}: the old agent's schedules went on"
+        );
+    })
+    .await;
 }
 
 #[tokio::test]

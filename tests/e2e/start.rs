@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::TcpListener, time::Instant};
 
-use crate::support::{App, Cluster, Entry, Guest, Probe, eventually};
+use crate::support::{App, Cluster, Entry, Guest, Probe, eventually, side_by_side};
 
 /// One worker and an agent with an environment, in which the probe finds how to start.
 fn with_environment(guest: Guest, environment: &str) -> App {
@@ -110,14 +110,15 @@ async fn a_guest_that_does_not_start_ends_the_start() {
     let causes = [("error", "asked to fail"), ("trap", "trap"), ("exit", "exit"), ("hang", "start-timeout")];
     for guest in Guest::PROBES {
         for (role, who) in [("worker", "worker 0 of probe"), ("agent", "agent of probe")] {
-            for (how, cause) in causes {
+            let fails = async |(how, cause)| {
                 let environment = format!("START = \"{how}\", START_ROLE = \"{role}\"");
                 let timeout = if how == "hang" { "1s" } else { "30s" };
                 let limits = format!("[limits]\nstart-timeout = \"{timeout}\"");
                 let app = with_environment(guest, &environment).more(&limits);
                 let error = Cluster::spawn(&[app], &[]).failed().await;
                 assert!(error.contains(who) && error.contains(cause), "{guest:?} {role} {how}: {error}");
-            }
+            };
+            side_by_side(causes, fails).await;
         }
     }
 }

@@ -14,7 +14,8 @@ use nix::sys::signal::Signal;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    App, Broken, Cluster, Connection, Guest, Probe, Version, empty, eventually, get, gone, request, try_get,
+    App, Broken, Cluster, Connection, Guest, Probe, Version, empty, eventually, get, gone, pairs, request,
+    side_by_side, try_get,
 };
 
 /// What an orderly stop of idle processes may take on a busy machine; `stop-timeout` is 10 s.
@@ -53,30 +54,26 @@ async fn guests_hear_of_the_stop_workers_first() {
 
 #[tokio::test]
 async fn a_guest_that_does_not_stop_is_stopped() {
-    for guest in Guest::PROBES {
-        for role in ["worker", "agent"] {
-            let hang = r#"environment = { STOP = "hang" }"#;
-            let (worker, agent) = if role == "worker" { (hang, "") } else { ("", hang) };
-            let app = App::new("stays").worker(guest, &format!("workers = 1\n{worker}")).agent(guest, agent);
-            let mut cluster = Cluster::start(&[app.more("[limits]\nstop-timeout = \"1s\"")]).await;
-            let begun = Instant::now();
-            cluster.master().signal(Signal::SIGTERM);
-            // Within `stop-timeout`, and what a busy machine adds.
-            let status = cluster.ended(Duration::from_secs(6)).await;
-            assert_eq!(status.code(), Some(0), "{guest:?} {role}");
-            assert!(
-                begun.elapsed() >= Duration::from_millis(500),
-                "{guest:?} {role}: its stop was not called"
-            );
-            assert_eq!(cluster.processes(), []);
-        }
-    }
+    side_by_side(pairs(&Guest::PROBES, &["worker", "agent"]), async |(guest, role)| {
+        let hang = r#"environment = { STOP = "hang" }"#;
+        let (worker, agent) = if role == "worker" { (hang, "") } else { ("", hang) };
+        let app = App::new("stays").worker(guest, &format!("workers = 1\n{worker}")).agent(guest, agent);
+        let mut cluster = Cluster::start(&[app.more("[limits]\nstop-timeout = \"1s\"")]).await;
+        let begun = Instant::now();
+        cluster.master().signal(Signal::SIGTERM);
+        // Within `stop-timeout`, and what a busy machine adds.
+        let status = cluster.ended(Duration::from_secs(6)).await;
+        assert_eq!(status.code(), Some(0), "{guest:?} {role}");
+        assert!(begun.elapsed() >= Duration::from_millis(500), "{guest:?} {role}: its stop was not called");
+        assert_eq!(cluster.processes(), []);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_does_not_keep_a_guest_from_its_stop() {
     // Its worker would wait for it until it is killed.
-    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"8s\"");
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"5s\"");
     let mut cluster = Cluster::start(&[app]).await;
     let mut client = TcpStream::connect(cluster.addr()).unwrap();
     client.write_all(b"GET /source?bytes=1000000000 HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
@@ -89,7 +86,7 @@ async fn a_client_that_does_not_read_does_not_keep_a_guest_from_its_stop() {
 
 #[tokio::test]
 async fn an_http2_client_that_does_not_read_does_not_hold_a_stop() {
-    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"1m\"\nwrite-timeout = \"2s\"");
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"1m\"\nwrite-timeout = \"1s\"");
     let mut cluster = Cluster::start(&[app]).await;
     // Its connection is read, and would be until the drain's end.
     let mut client = Connection::open(cluster.addr(), Version::H2).await;
@@ -104,7 +101,7 @@ async fn an_http2_client_that_does_not_read_does_not_hold_a_stop() {
 
 #[tokio::test]
 async fn a_drain_that_gets_less_time_leaves_some_for_the_guests_stop() {
-    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"8s\"");
+    let app = App::probe(Guest::ProbeP3, 1).more("[limits]\nstop-timeout = \"5s\"");
     let mut cluster = Cluster::start(&[app]).await;
     let addr = cluster.addr();
     let slow = tokio::spawn(async move { try_get(addr, "/sleep?ms=60000").await });
@@ -223,7 +220,7 @@ async fn under_load_every_request_taken_is_answered() {
 
 #[tokio::test]
 async fn what_was_begun_before_the_stop_is_finished() {
-    for guest in Guest::PROBES {
+    side_by_side(Guest::PROBES, async |guest| {
         let mut cluster = Cluster::start(&[App::probe(guest, 2)]).await;
         let addr = cluster.addr();
         let mut begun = JoinSet::new();
@@ -238,7 +235,8 @@ async fn what_was_begun_before_the_stop_is_finished() {
             assert_eq!(reply.status, 200, "{}", reply.text());
         }
         assert_eq!(cluster.ended(SOON).await.code(), Some(0));
-    }
+    })
+    .await;
 }
 
 /// How many connections a local port has accepted, from `/proc`.

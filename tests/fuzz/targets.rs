@@ -1,20 +1,28 @@
 //! The decoders, and what each begins with. A target says whether it took its input.
 
-use std::{fs, time::Duration};
+use std::{
+    fmt::Debug,
+    fs,
+    net::IpAddr,
+    os::unix::fs::FileExt as _,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use hatchery::{
     admin,
     bundle::{Archive, File, Index, Limits},
-    cluster::{Action, AskError, AskTarget, Pid, Target as To},
+    cluster::{Action, AskError, AskTarget, DialError, Origin, Pid, Scheme, Target as To},
     ipc::{
+        blackbox::{self, BlackBox},
+        broker::{self, DialId, FromBroker},
         codec,
         compile::CompileReply,
         handoff::{ConnectionId, FromWorker, MAX_PACKET, ToWorker},
         message::{AskId, CheckId, PROTOCOL, QuestionId, RunId, ToMaster},
         store::{StoreReply, StoreRequest},
     },
-    manifest::{RunOn, load},
+    manifest::{Destination, OutboundHost, RunOn, load},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -28,30 +36,38 @@ pub(super) struct Target {
 
 /// All.
 pub(super) const TARGETS: &[Target] = &[
-    Target { name: "control", run: control, seeds: control_seeds, is_slow: false },
+    Target { name: "frame", run: frame, seeds: frame_seeds, is_slow: false },
     Target { name: "handoff", run: handoff, seeds: handoff_seeds, is_slow: false },
     Target { name: "archive", run: archive, seeds: archive_seeds, is_slow: true },
     Target { name: "index", run: index, seeds: index_seeds, is_slow: false },
     Target { name: "manifest", run: manifest, seeds: manifest_seeds, is_slow: true },
     Target { name: "admin", run: admin_words, seeds: admin_seeds, is_slow: false },
+    Target { name: "blackbox", run: black_box, seeds: black_box_seeds, is_slow: true },
+    Target { name: "host", run: host, seeds: host_seeds, is_slow: false },
 ];
 
 /// The longest frame, as with a `message-size` of 1 MiB.
 const MAX_FRAME: usize = 2 << 20;
 
-/// Frames of a child, which come in two reads.
-fn control(input: &[u8]) -> bool {
+/// What a child sends, to the master, or a broker to its own.
+fn frame(input: &[u8]) -> bool {
+    let of_any = frames::<ToMaster>(input, MAX_FRAME);
+    frames::<FromBroker>(input, broker::MAX_REPORT) || of_any
+}
+
+/// Frames, which come in two reads.
+fn frames<T: DeserializeOwned + Serialize + PartialEq + Debug>(input: &[u8], max: usize) -> bool {
     let mut buf = BytesMut::from(&input[..input.len() / 2]);
     let mut rest = Some(&input[input.len() / 2..]);
     let mut taken = false;
     loop {
         let before = buf.len();
-        match codec::decode::<ToMaster>(&mut buf, MAX_FRAME) {
+        match codec::decode::<T>(&mut buf, max) {
             Ok(Some((frame, data))) => {
                 assert!(before - buf.len() >= codec::HEADER + data.len());
                 let mut again = BytesMut::new();
                 codec::encode(&mut again, &frame, &data).unwrap();
-                let (back, data_back) = codec::decode::<ToMaster>(&mut again, MAX_FRAME).unwrap().unwrap();
+                let (back, data_back) = codec::decode::<T>(&mut again, MAX_FRAME).unwrap().unwrap();
                 assert_eq!((back, data_back), (frame, data));
                 taken = true;
             }
@@ -64,7 +80,7 @@ fn control(input: &[u8]) -> bool {
     }
 }
 
-fn control_seeds() -> Vec<Vec<u8>> {
+fn frame_seeds() -> Vec<Vec<u8>> {
     let action = || Action::try_from("refresh".to_owned()).unwrap();
     let second = Duration::from_secs(1);
     let frames: Vec<(ToMaster, &[u8])> = vec![
@@ -95,6 +111,10 @@ fn control_seeds() -> Vec<Vec<u8>> {
         seeds.push(one.to_vec());
     }
     seeds.push(all.to_vec());
+    let mut breach = BytesMut::new();
+    codec::encode(&mut breach, &FromBroker::Breach { pid: Pid(7), reason: "garbage".to_owned() }, b"")
+        .unwrap();
+    seeds.push(breach.to_vec());
     seeds
 }
 
@@ -113,6 +133,8 @@ fn handoff(input: &[u8]) -> bool {
         takes::<CompileReply>(input),
         takes::<StoreReply>(input),
         takes::<StoreRequest>(input),
+        takes::<broker::Ask>(&input[..input.len().min(broker::MAX_PACKET)]),
+        takes::<broker::Answer>(&input[..input.len().min(broker::MAX_PACKET)]),
     ];
     from_worker || others.contains(&true)
 }
@@ -123,6 +145,10 @@ fn handoff_seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<_> = words.iter().map(|word| postcard::to_stdvec(word).unwrap()).collect();
     seeds.push(postcard::to_stdvec(&CompileReply::Err("no component".to_owned())).unwrap());
     seeds.push(postcard::to_stdvec(&StoreReply::Err("no bundle".to_owned())).unwrap());
+    let to = Origin { scheme: Scheme::Https, host: "api.example.com".to_owned(), port: 443 };
+    let ask = broker::Ask { id: DialId(1), to, within: Duration::from_secs(5) };
+    seeds.push(postcard::to_stdvec(&ask).unwrap());
+    seeds.push(postcard::to_stdvec(&broker::Answer::Failed(DialId(1), DialError::Refused)).unwrap());
     seeds
 }
 
@@ -240,6 +266,67 @@ fn admin_seeds() -> Vec<Vec<u8>> {
         r#"{"workers":4}"#,
         r#"{"keep":5}"#,
         "{}",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
+/// What a process leaves behind: its first half where the requests are, the other where the lines end.
+fn black_box(input: &[u8]) -> bool {
+    let memory = fs::File::from(blackbox::create().unwrap());
+    let (requests, lines) = input.split_at(input.len() / 2);
+    memory.write_all_at(requests, 0).unwrap();
+    memory.write_all_at(lines, memory.metadata().unwrap().len() - lines.len() as u64).unwrap();
+    let left = blackbox::read(&memory).unwrap();
+    assert!(left.requests.len() <= blackbox::REQUESTS && left.lines.len() <= blackbox::LINES);
+    // A byte that is no text becomes a character of three.
+    assert!(left.requests.iter().all(|request| request.request.len() <= 3 * blackbox::MAX_TEXT));
+    assert!(left.lines.iter().map(String::len).sum::<usize>() <= 3 * blackbox::LOG);
+    !left.requests.is_empty() && !left.lines.is_empty()
+}
+
+fn black_box_seeds() -> Vec<Vec<u8>> {
+    let memory = fs::File::from(blackbox::create().unwrap());
+    let child = BlackBox::open(&memory).unwrap();
+    let now = Instant::now();
+    let notes = [child.request("GET", "/slow?ms=100", now), child.request("POST", "/board", now)];
+    let mut seed = vec![0; 600];
+    memory.read_exact_at(&mut seed, 0).unwrap();
+    drop(notes);
+    let lines = b"2026-01-01T00:00:00Z INFO started\nand one of the guest's\n";
+    seed.resize(1200 - lines.len(), 0);
+    seed.extend_from_slice(lines);
+    vec![seed]
+}
+
+/// Where a request goes, and what may be granted: each is read in one way.
+fn host(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    let destination = Destination::parse(text);
+    if let Some(destination) = &destination {
+        assert_eq!(Destination::parse(&destination.to_string()).as_ref(), Some(destination));
+        if let Destination::Name(name) = destination {
+            assert!(name.parse::<IpAddr>().is_err() && name.len() <= text.len());
+        }
+    }
+    // One that is granted can be dialled, and grants itself.
+    for entry in [text, &format!("http://{text}")] {
+        let Ok(entry) = entry.parse::<OutboundHost>() else { continue };
+        assert_eq!(entry.to_string().parse::<OutboundHost>().unwrap(), entry);
+        assert!(entry.covers(&entry));
+        assert!(!entry.allows("http", text, 80) || destination.is_some());
+    }
+    destination.is_some()
+}
+
+fn host_seeds() -> Vec<Vec<u8>> {
+    [
+        "api.Example.com.",
+        "127.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "LOCALHOST",
+        "https://*.example.com:8443",
+        "0x7f.1",
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()

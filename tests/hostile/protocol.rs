@@ -16,6 +16,9 @@ use hatchery::{
 use super::{Watch, good};
 use crate::support::{App, Cluster, Guest, eventually, get};
 
+/// Workers that are killed in turn: each has a back-off of its own, which grows with every kill.
+const SLOTS: usize = 4;
+
 fn frame(frame: &ToMaster, data: &[u8]) -> Vec<u8> {
     let mut buf = BytesMut::new();
     codec::encode(&mut buf, frame, data).unwrap();
@@ -33,7 +36,7 @@ fn nothing() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_worker_that_breaks_the_protocol_is_killed_and_replaced() {
-    let bad = App::new("bad").worker(Guest::HelloP3, "workers = 1");
+    let bad = App::new("bad").worker(Guest::HelloP3, &format!("workers = {SLOTS}"));
     let cluster = Cluster::start(&[bad, good()]).await;
     let watch = Watch::of(&cluster);
     let task = ToMaster::RunTask { run: RunId(1), name: "t".to_owned(), on: RunOn::All, has_payload: false };
@@ -67,15 +70,16 @@ async fn a_worker_that_breaks_the_protocol_is_killed_and_replaced() {
             "sent 1 bytes of data with a frame that has none",
         ),
     ];
-    for (what, bytes, fds, reason) in cases {
-        let before = cluster.process("worker bad/0");
+    for (number, (what, bytes, fds, reason)) in cases.into_iter().enumerate() {
+        let slot = format!("worker bad/{}", number % SLOTS);
+        let before = cluster.process(&slot);
         let said = cluster.log.count("broke the protocol");
         cluster.misbehave(&before, &bytes, 1, fds);
         eventually(what, async || cluster.log.count("broke the protocol") > said).await;
         let lines = cluster.log.with("broke the protocol");
         assert!(lines.iter().skip(said).any(|line| line.contains(reason)), "{what}: {lines:?}");
         eventually("another worker", async || {
-            cluster.processes_of("worker bad/0").iter().any(|now| now.id != before.id)
+            cluster.processes_of(&slot).iter().any(|now| now.id != before.id)
                 && get(cluster.addr_of("bad"), "/hello").await.status == 200
         })
         .await;

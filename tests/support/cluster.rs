@@ -63,16 +63,22 @@ impl Cluster {
     /// As [`Cluster::prepare`], for another verb with the same options, such as `dev`.
     pub(crate) fn prepare_verb(verb: &str, apps: &[App]) -> Self {
         let mut cluster = Self::prepare(apps);
-        let run = std::mem::replace(&mut cluster.command, Command::new(binary()));
-        cluster.command.arg(verb).args(run.get_args().skip(1));
-        for (name, value) in run.get_envs() {
+        let mut command = Command::new(binary());
+        command.arg(verb).args(cluster.command.get_args().skip(1));
+        cluster.instead(command);
+        cluster
+    }
+
+    /// Another command with the same environment.
+    fn instead(&mut self, mut command: Command) {
+        for (name, value) in self.command.get_envs() {
             match value {
-                Some(value) => cluster.command.env(name, value),
-                None => cluster.command.env_remove(name),
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
             };
         }
-        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        cluster
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = command;
     }
 
     /// `hatchery dev` of the app in this folder, with these variables; not ready yet.
@@ -87,16 +93,10 @@ impl Cluster {
     /// As [`Cluster::start`], with no more than so many open files in each process.
     pub(crate) async fn start_with_few_files(apps: &[App], files: u32) -> Self {
         let mut cluster = Self::prepare(apps);
-        let hatchery = std::mem::replace(&mut cluster.command, Command::new("sh"));
+        let (hatchery, mut command) = (&cluster.command, Command::new("sh"));
         let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
-        cluster.command.arg("-c").arg(limited).arg(hatchery.get_program()).args(hatchery.get_args());
-        for (name, value) in hatchery.get_envs() {
-            match value {
-                Some(value) => cluster.command.env(name, value),
-                None => cluster.command.env_remove(name),
-            };
-        }
-        cluster.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg("-c").arg(limited).arg(hatchery.get_program()).args(hatchery.get_args());
+        cluster.instead(command);
         cluster.launch(&[]);
         cluster.ready().await;
         cluster

@@ -16,6 +16,12 @@ use super::{Connection, Version, empty, eventually, request};
 /// What every second client pauses between two requests: its connection is idle, mostly.
 const THINKS: Duration = Duration::from_millis(20);
 
+/// What the others of a light load do: they leave the CPUs to what is tested.
+const BREATHES: Duration = Duration::from_millis(1);
+
+/// Clients of a light load.
+const LIGHT: usize = 8;
+
 /// Between two visits of one client.
 const VISITS: Duration = Duration::from_millis(5);
 
@@ -32,12 +38,26 @@ pub(crate) struct Load {
 impl Load {
     /// So many clients of one connection each.
     pub(crate) fn start(addr: SocketAddr, version: Version, connections: usize) -> Self {
+        Self::start_with(addr, version, connections, None)
+    }
+
+    /// A few that are served all the while, and take no more of the CPUs than they must.
+    pub(crate) fn light(addr: SocketAddr) -> Self {
+        Self::start_with(addr, Version::H1, LIGHT, Some(BREATHES))
+    }
+
+    fn start_with(
+        addr: SocketAddr,
+        version: Version,
+        connections: usize,
+        others_pause: Option<Duration>,
+    ) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for number in 0..connections {
             let (stop, answered) = (stop.clone(), answered.clone());
             clients.spawn(async move {
-                let pause = (number % 2 == 1).then_some(THINKS);
+                let pause = if number % 2 == 1 { Some(THINKS) } else { others_pause };
                 client(addr, version, pause, &stop, &answered).await
             });
         }

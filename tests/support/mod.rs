@@ -43,4 +43,4 @@ pub(crate) use probe::{Entry, Probe, Sent, colour, generation};
 pub(crate) use processes::{OsProcess, gone, mark, marked};
 pub(crate) use registry::{Registry, User, digest};
 pub(crate) use service::Service;
-pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time};
+pub(crate) use wait::{DEADLINE, eventually, eventually_some, in_time, pairs, side_by_side};

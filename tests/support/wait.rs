@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+
 /// For what takes a moment on a machine that is busy with other things.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -42,4 +44,14 @@ pub(crate) async fn eventually_some<T>(what: &str, mut look: impl AsyncFnMut() -
     });
     assert!(seen.await, "not within {DEADLINE:?}: {what}");
     found.expect("it was seen")
+}
+
+/// Runs it for each, beside each other: for tests that wait more than they compute.
+pub(crate) async fn side_by_side<T>(all: impl IntoIterator<Item = T>, run: impl AsyncFn(T)) {
+    join_all(all.into_iter().map(|one| run(one))).await;
+}
+
+/// Each of the one with each of the other.
+pub(crate) fn pairs<A: Copy, B: Copy>(some: &[A], others: &[B]) -> Vec<(A, B)> {
+    some.iter().flat_map(|one| others.iter().map(|other| (*one, *other))).collect()
 }

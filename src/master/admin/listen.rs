@@ -26,7 +26,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
-    task::{AbortHandle, spawn_blocking},
+    task::{AbortHandle, spawn_blocking, yield_now},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_io_timeout::TimeoutStream;
@@ -129,7 +129,12 @@ impl Socket {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => hall.come(stream),
+                    Ok((stream, _)) => {
+                        hall.come(stream);
+                        // Who gives way is closed when its task is: before the next one is taken, or thousands
+                        // that wait in the backlog would all be open at once.
+                        yield_now().await;
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept on the admin socket");
                         sleep(ACCEPT_PAUSE).await;

@@ -1,0 +1,3 @@
+//! `admin` of targets.rs, for libFuzzer.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hatchery_fuzz::run("admin", input));
