@@ -121,6 +121,21 @@ async fn a_link_in_a_folders_place_ends_the_start() {
     assert_eq!(entries, serde_json::json!({ "entries": ["own"] }));
 }
 
+/// A worker that has the listener could make whoever else accepts on it wait, and only seccomp keeps it from that.
+#[tokio::test]
+async fn a_listener_is_not_taken_over_from_workers_without_seccomp() {
+    let app =
+        |balance| App::new("probe").worker(Guest::ProbeP2, &format!("workers = 1\nbalance = \"{balance}\""));
+    let mut cluster = Cluster::prepare(&[app("shared")]);
+    cluster.env("HATCHERY_TEST_NO_SANDBOX", "1");
+    cluster.launch(&[]);
+    cluster.ready().await;
+    app("round-robin").write(&cluster.folder("probe"));
+    cluster.master().signal(Signal::SIGHUP);
+    cluster.log.wait_for("can't be changed to or from \"shared\"").await;
+    assert_eq!(get(cluster.addr(), "/hello").await.status, 200);
+}
+
 /// The kernel counts what is in flight for all of a user, and holds it against the limit of who sends: the
 /// master's is to be the last that is reached.
 #[tokio::test]

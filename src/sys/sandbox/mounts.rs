@@ -57,7 +57,7 @@ pub(super) fn enter(profile: &Profile) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     }
     // What is mounted here from now on is nobody else's affair.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
-    let mut trees = vec![Tree::take(follow(Path::new("/proc/self/fd"))?, FDS.into(), Writes::No)?];
+    let mut trees = vec![Tree::take(&follow(Path::new("/proc/self/fd"))?, FDS.into(), Writes::No)?];
     let mut places = vec![];
     for (number, folder) in profile.folders.iter().enumerate() {
         match take(folder, number) {
@@ -114,7 +114,7 @@ fn take(folder: &Folder, number: usize) -> io::Result<(Tree, PathBuf)> {
         At::Number => itself(&folder.source)?,
         At::Given | At::Real => follow(&folder.source)?,
     };
-    Ok((Tree::take(source, at.clone(), writes)?, at))
+    Ok((Tree::take(&source, at.clone(), writes)?, at))
 }
 
 fn follow(path: &Path) -> io::Result<OwnedFd> {
@@ -142,7 +142,7 @@ enum Writes {
 }
 
 impl Tree {
-    fn take(source: OwnedFd, at: PathBuf, writes: Writes) -> io::Result<Self> {
+    fn take(source: &OwnedFd, at: PathBuf, writes: Writes) -> io::Result<Self> {
         let flags = libc::OPEN_TREE_CLONE
             | libc::OPEN_TREE_CLOEXEC
             | libc::c_uint::try_from(libc::AT_RECURSIVE | libc::AT_EMPTY_PATH).map_err(io::Error::other)?;
