@@ -129,14 +129,29 @@ async fn a_link_in_a_folders_place_ends_the_start() {
     let entries: serde_json::Value = list().await.json();
     assert_eq!(entries, serde_json::json!({ "entries": ["own"] }));
     let data = cluster.folder("probe").join("data");
-    std::fs::rename(data.join("sub"), data.join("aside")).unwrap();
+    fs::rename(data.join("sub"), data.join("aside")).unwrap();
     symlink("/etc", data.join("sub")).unwrap();
     cluster.process("worker probe/0").signal(Signal::SIGKILL);
     cluster.log.wait_for("a link has taken ").await;
-    std::fs::remove_file(data.join("sub")).unwrap();
-    std::fs::rename(data.join("aside"), data.join("sub")).unwrap();
+    fs::remove_file(data.join("sub")).unwrap();
+    fs::rename(data.join("aside"), data.join("sub")).unwrap();
     let entries: serde_json::Value = list().await.json();
     assert_eq!(entries, serde_json::json!({ "entries": ["own"] }));
+}
+
+/// A worker that has the listener could make whoever else accepts on it wait, and only seccomp keeps it from that.
+#[tokio::test]
+async fn a_listener_is_not_taken_over_from_workers_without_seccomp() {
+    let app =
+        |balance| App::new("probe").worker(Guest::ProbeP2, &format!("workers = 1\nbalance = \"{balance}\""));
+    let mut cluster = Cluster::prepare(&[app("shared")]);
+    cluster.env("HATCHERY_TEST_NO_SANDBOX", "1");
+    cluster.launch(&[]);
+    cluster.ready().await;
+    app("round-robin").write(&cluster.folder("probe"));
+    cluster.master().signal(Signal::SIGHUP);
+    cluster.log.wait_for("can't be changed to or from \"shared\"").await;
+    assert_eq!(get(cluster.addr(), "/hello").await.status, 200);
 }
 
 /// The kernel counts what is in flight for all of a user, and holds it against the limit of who sends: the
@@ -147,7 +162,7 @@ async fn a_child_may_have_half_of_the_masters_files() {
     let app = App::new("probe").worker(Guest::ProbeP2, keys).agent(Guest::ProbeP2, "");
     let cluster = Cluster::start_with_few_files(&[app.more("[limits]\nopen-files = 1000000")], 1024).await;
     let limit = |process: &OsProcess| {
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id)).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.id)).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
         line.split_whitespace().take(2).map(|number| number.parse().unwrap()).collect::<Vec<u64>>()
     };
