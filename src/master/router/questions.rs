@@ -125,14 +125,14 @@ impl Questions {
                 if member.has_started() {
                     out.push(question(member.process.pid, id, letter.clone(), timeout));
                 } else {
-                    held = Some(letter.clone());
+                    held = Some(letter.kept());
                 }
             }
             None if self.waiting_bytes() + cost > config.queue_size => {
                 out.push(answered(asker, ask, target, Err(AskError::Overloaded), Bytes::new()));
                 return;
             }
-            None => held = Some(letter.clone()),
+            None => held = Some(letter.kept()),
         }
         self.last += 1;
         if let Some(member) = members.get_mut(asker) {

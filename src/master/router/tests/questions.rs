@@ -109,3 +109,29 @@ fn open_questions_are_bounded() {
     rig.ask(2, 10_000, AskTarget::Agent);
     assert_eq!(rig.seen(), ["1: question 1026 from 2 for 2s"]);
 }
+
+#[test]
+fn a_question_that_waits_keeps_no_read_buffer() {
+    for to in [AskTarget::Pid(Pid(3)), AskTarget::Agent] {
+        let mut rig = Rig::ready(1);
+        rig.add(3, Role::Worker);
+        rig.gone(1);
+        let read = Bytes::from(vec![b'?'; 1 << 20]);
+        let frame = ToMaster::Ask { ask: AskId(1), to, action: action("q"), timeout: Duration::ZERO };
+        rig.router.handle(Pid(2), frame, read.slice(..1), rig.now, &mut rig.out).expect("honest");
+        assert_eq!(
+            rig.seen().iter().filter(|frame| frame.contains("answer 1")).count(),
+            0,
+            "{to:?}: it waits"
+        );
+        assert!(read.is_unique(), "{to:?}");
+        if to == AskTarget::Agent {
+            rig.add(9, Role::Agent);
+        }
+        for pid in [3, 9] {
+            rig.router.ready(Pid(pid), rig.now, &mut rig.out);
+        }
+        let posed = rig.out.iter().find(|out| matches!(out.frame, ToChild::Question { .. }));
+        assert_eq!(posed.map(|out| &out.data[..]), Some(&b"?"[..]), "{to:?}");
+    }
+}
