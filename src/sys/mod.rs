@@ -10,6 +10,7 @@ pub mod clock;
 mod clone;
 pub mod daemon;
 pub mod fd_socket;
+pub mod folder;
 pub mod inherit;
 pub mod limits;
 pub mod listen;
