@@ -76,10 +76,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // The apps have what they need of it.
     drop(codes);
     let reloads = Reloads { load: reload, home, names, apps: apps.clone() };
-    tokio::select! {
+    let result = tokio::select! {
         result = supervise(&apps, ended, &mut signals) => result,
         () = reloads.run(hangups, wishes) => Ok(()),
-    }
+    };
+    crash::written().await;
+    result
 }
 
 /// How many the master may have open.
