@@ -133,6 +133,8 @@ impl Walk {
     }
 
     fn add(&mut self, found: &Metadata) {
+        // With an overlay it is not the folder's.
+        self.devices.insert(found.dev());
         self.bytes = self.bytes.saturating_add(found.blocks().saturating_mul(BLOCK));
     }
 }
