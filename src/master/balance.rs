@@ -76,8 +76,8 @@ pub(crate) struct Balance {
     policy: Policy,
     /// Those that are ready, oldest first.
     workers: Vec<Worker>,
-    /// Those that are draining: they may still take what was sent, and close.
-    draining: Vec<Pid>,
+    /// Those that are draining: they may still answer, take what was sent, and close.
+    draining: Vec<Worker>,
     /// Whose turn it is, as an index: by [`Side`], where there is a share, and else the first.
     turns: [usize; 2],
     /// A canary's part of the connections.
@@ -139,8 +139,8 @@ impl Balance {
 
     /// A worker takes nothing new. What was sent to it stays its own.
     pub(crate) fn draining(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
-        if self.leave(pid) {
-            self.draining.push(pid);
+        if let Some(worker) = self.leave(pid) {
+            self.draining.push(worker);
             self.take_back(|place| matches!(place, Place::Offered { to, .. } if to == pid));
             self.dispatch(now, steps);
         }
@@ -149,7 +149,7 @@ impl Balance {
     /// A worker is gone: what it had not taken is offered to others.
     pub(crate) fn gone(&mut self, pid: Pid, now: Instant, steps: &mut Vec<Step>) {
         self.leave(pid);
-        self.draining.retain(|draining| *draining != pid);
+        self.draining.retain(|draining| draining.pid != pid);
         self.take_back(|place| match place {
             Place::Offered { to, .. } | Place::Sent { to, .. } => to == pid,
             Place::Waiting => false,
@@ -218,8 +218,9 @@ impl Balance {
         steps: &mut Vec<Step>,
     ) -> Result<(), Violation> {
         self.check_number(id)?;
+        self.known(pid)?.answers()?;
+        // One that drains takes nothing new.
         let Some(at) = self.index(pid) else { return Ok(()) };
-        self.workers[at].stalled = false;
         match self.places.get(&id) {
             Some(Place::Offered { to, .. }) if *to == pid => {}
             // It answers late, but nobody else has been found.
@@ -230,6 +231,7 @@ impl Balance {
             Some(Place::Offered { .. } | Place::Sent { .. }) | None => return Ok(()),
         }
         let lapses = now + OFFER_TIMEOUT;
+        self.workers[at].owed += 1;
         self.places.insert(id, Place::Sent { to: pid, lapses });
         self.offers.push_back((lapses, id, pid));
         steps.push(Step::Send(pid, id));
@@ -255,6 +257,7 @@ impl Balance {
     /// What a worker does not take waits again. Gives that worker, where it is a ready one.
     fn given_back(&mut self, pid: Pid, id: ConnectionId) -> Result<Option<&mut Worker>, Violation> {
         self.check_number(id)?;
+        self.known(pid)?.answers()?;
         let was_its = match self.places.get(&id) {
             // A worker that has no fd left can't take what it was sent.
             Some(Place::Offered { to, .. } | Place::Sent { to, .. }) => *to == pid,
@@ -266,7 +269,6 @@ impl Balance {
         }
         let Some(at) = self.index(pid) else { return Ok(None) };
         let worker = &mut self.workers[at];
-        worker.stalled = false;
         worker.under_way -= usize::from(was_its);
         Ok(Some(worker))
     }
@@ -275,21 +277,18 @@ impl Balance {
         if !matches!(self.places.get(&id), Some(Place::Sent { to, .. }) if *to == pid) {
             return Err(Violation("took a connection that it was not sent"));
         }
+        let worker = self.known(pid)?;
+        worker.answers()?;
+        worker.under_way -= 1;
+        worker.open += 1;
         self.places.remove(&id);
-        if let Some(at) = self.index(pid) {
-            let worker = &mut self.workers[at];
-            worker.stalled = false;
-            worker.under_way -= 1;
-            worker.open += 1;
-        }
         steps.push(Step::Drop(id));
         Ok(())
     }
 
     fn closed(&mut self, pid: Pid, id: ConnectionId) -> Result<(), Violation> {
         self.check_number(id)?;
-        let Some(at) = self.index(pid) else { return Ok(()) };
-        let worker = &mut self.workers[at];
+        let worker = self.known(pid)?;
         let Some(open) = worker.open.checked_sub(1) else {
             return Err(Violation("closed more connections than it took"));
         };
@@ -305,6 +304,12 @@ impl Balance {
     fn is_open(&self, id: ConnectionId, to: Pid, lapses: Instant) -> bool {
         let place = self.places.get(&id);
         [Place::Offered { to, lapses }, Place::Sent { to, lapses }].iter().any(|open| place == Some(open))
+    }
+
+    /// One that was asked, or may have been.
+    fn known(&mut self, pid: Pid) -> Result<&mut Worker, Violation> {
+        let mut all = self.workers.iter_mut().chain(&mut self.draining);
+        all.find(|worker| worker.pid == pid).ok_or(Violation("answered more than it was asked"))
     }
 
     fn index(&self, pid: Pid) -> Option<usize> {
@@ -325,6 +330,7 @@ impl Balance {
             self.turns[side.unwrap_or_default() as usize] = at + 1;
             let worker = &mut self.workers[at];
             worker.under_way += 1;
+            worker.owed += 1;
             let (to, lapses) = (worker.pid, now + OFFER_TIMEOUT);
             self.places.insert(id, Place::Offered { to, lapses });
             self.offers.push_back((lapses, id, to));
@@ -368,14 +374,14 @@ impl Balance {
         }
     }
 
-    /// False where it wasn't among the ready ones.
-    fn leave(&mut self, pid: Pid) -> bool {
-        let Some(at) = self.index(pid) else { return false };
-        self.workers.remove(at);
+    /// `None` where it wasn't among the ready ones.
+    fn leave(&mut self, pid: Pid) -> Option<Worker> {
+        let at = self.index(pid)?;
+        let worker = self.workers.remove(at);
         for turn in &mut self.turns {
             *turn -= usize::from(at < *turn);
         }
-        true
+        Some(worker)
     }
 
     /// Puts back what is in such a place, the oldest first.

@@ -1,7 +1,7 @@
 //! The master's side of a child: its link, its exit. `app` launches them and hears what they do.
 //!
 //! ```text
-//!   read (task):  link -> Hello checked -> ChildEvent     watch (task): waits for the exit, kills
+//!   read (task):  link -> Hello checked -> ChildEvent     live (task): waits for the exit, kills
 //! ```
 //!
 //! Everything that a child does ends in one channel, and each child's last event is
@@ -9,6 +9,7 @@
 //! until checked: a frame that is not one, or comes when it must not, is [`Happening::Failed`].
 
 mod hear;
+mod life;
 mod manners;
 
 use std::{
@@ -20,18 +21,14 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    net::UnixStream,
     sync::{Notify, mpsc},
-    task::JoinHandle,
-    time::{Instant, sleep_until, timeout},
+    time::Instant,
 };
 
-use self::{hear::read, manners::Manners};
+use self::{life::Life, manners::Manners};
 use super::{
     crash::Who,
-    exit,
-    groups::{self, Capped},
-    heartbeat, isolation,
+    groups, isolation,
     native::Native,
     os_pid::OsPid,
     status::Sandbox,
@@ -53,15 +50,9 @@ use crate::{
             BLACKBOX_FD, BROKER_FD, COMPONENT_FD, CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD,
             LISTENER_FD, LOG_FD,
         },
-        spawn::{Child as Process, Spawn, spawn},
+        spawn::{Spawn, spawn},
     },
 };
-
-/// A child that has closed its control socket must have ended by then.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// How long what a dead child had sent is still read.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Events that wait for the app; past it, children's sockets fill up, and their sends are refused.
 pub(crate) const MAX_EVENTS: usize = 64;
@@ -263,83 +254,24 @@ pub(crate) fn launch(launch: Launch, events: Events) -> io::Result<Child> {
         role,
         disk_full,
     };
-    let ours = Arc::clone(&witness);
-    let reading = tokio::spawn(read(pid, reader, manners, events.clone(), Arc::clone(&witness)));
-    let beating =
-        tokio::spawn(beat(pid, heartbeat, limits.hang_timeout, events.clone(), Arc::clone(&witness)));
-    tokio::spawn(async move {
-        let process = match spawning.await {
-            Ok(process) => process,
-            Err(error) => {
-                beating.abort();
-                let what = Happening::Exited(format!("it could not be started: {error}"));
-                let _ = events.send(ChildEvent { pid, what }).await;
-                return;
-            }
-        };
-        os_pid.set(process.id());
-        ours.runs_as(process.user());
-        tracing::info!(app, %role, slot, %pid, os_pid = process.id(), replacement, "started");
-        // Before its first frame: until then it runs nothing of the guest's.
-        let group = putting.await;
-        if let Some(Capped::In(place)) = &group
-            && let Some(bytes) = place.bytes()
-        {
-            ours.capped(bytes);
-        }
-        let writing = tokio::spawn(writer.run());
-        let end = watch(process, reading, &kill).await;
-        writing.abort();
-        beating.abort();
-        let in_order = end.status.as_ref().is_ok_and(std::process::ExitStatus::success);
-        // Its folder goes before the app may end.
-        let out_of_memory = match group {
-            Some(group) => group.ended().await.filter(|_| !end.killed),
-            None => None,
-        };
-        let reason = out_of_memory.unwrap_or_else(|| exit::reason(end.status));
-        let reason = witness.exited(reason, in_order, end.killed);
-        let _ = events.send(ChildEvent { pid, what: Happening::Exited(reason) }).await;
-    });
-    Ok(child)
-}
-
-/// How a child ended.
-struct End {
-    status: io::Result<std::process::ExitStatus>,
-    /// By the master.
-    killed: bool,
-}
-
-/// Waits for the exit and for what the child had sent before it.
-async fn watch(mut process: Process, mut reading: JoinHandle<()>, kill: &Notify) -> End {
-    let mut killed = false;
-    let mut ends_by = None;
-    let status = loop {
-        tokio::select! {
-            status = process.wait() => break status,
-            () = kill.notified() => {
-                killed = true;
-                let _ = process.start_kill();
-            }
-            _ = &mut reading, if ends_by.is_none() => ends_by = Some(Instant::now() + LINGER),
-            () = async { if let Some(at) = ends_by { sleep_until(at).await } }, if ends_by.is_some() => {
-                let _ = process.start_kill();
-                ends_by = Some(Instant::now() + LINGER);
-            }
-        }
+    let life = Life {
+        pid,
+        reader,
+        writer,
+        manners,
+        heartbeat,
+        hang_timeout: limits.hang_timeout,
+        events,
+        witness,
+        kill,
+        os_pid,
     };
-    if ends_by.is_none() && timeout(LAST_WORDS, &mut reading).await.is_err() {
-        reading.abort();
-    }
-    End { status, killed }
-}
-
-/// Says so when the child hangs.
-async fn beat(pid: Pid, socket: UnixStream, hang_timeout: Duration, events: Events, witness: Arc<Witness>) {
-    let reason = heartbeat::watch(socket, hang_timeout).await;
-    witness.accuse(&reason);
-    let _ = events.send(ChildEvent { pid, what: Happening::Failed(reason) }).await;
+    tokio::spawn(life.live(
+        spawning,
+        move |os_pid| tracing::info!(app, %role, slot, %pid, os_pid, replacement, "started"),
+        putting,
+    ));
+    Ok(child)
 }
 
 #[cfg(test)]

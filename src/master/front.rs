@@ -7,12 +7,13 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
     task::AbortHandle,
+    time::timeout_at,
 };
 
 use super::{
@@ -25,6 +26,9 @@ use crate::{
     manifest::Balance,
     sys::fd_socket::FdSocket,
 };
+
+/// How long past its time a listener may take to say that it has closed.
+const CLOSE_SLACK: Duration = Duration::from_millis(500);
 
 /// The fds that a worker is started with for its connections.
 #[derive(Default)]
@@ -144,13 +148,15 @@ impl Front {
         self.tell(Command::Open);
     }
 
-    /// Takes nothing new, and hands out what is held. Done when the other end says so or is
-    /// dropped, about then at the latest.
-    pub(crate) fn close(&self, by: Instant) -> oneshot::Receiver<()> {
+    /// Takes nothing new, and hands out what is held. Done when that is done, or about then.
+    pub(crate) fn close(&self, by: Instant) -> impl Future<Output = ()> + Send + use<> {
         let (done, wait) = oneshot::channel();
         self.tell(Command::Close(by, done));
         *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        wait
+        async move {
+            // Where there is none to listen, it drops what it is told.
+            let _ = timeout_at((by + CLOSE_SLACK).into(), wait).await;
+        }
     }
 
     fn tell(&self, command: Command) {
@@ -166,5 +172,22 @@ impl Drop for Front {
         if let Kind::Handoff { task, .. } = &self.kind {
             task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_does_not_listen_is_not_waited_for() {
+        let (commands, _told) = mpsc::unbounded_channel();
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let kind = Kind::Handoff { commands, task };
+        let front = Front { address: None, listener: Mutex::new(None), kind };
+        let closed = front.close(Instant::now() + Duration::from_millis(10));
+        timeout(Duration::from_secs(20), closed).await.expect("in time");
     }
 }

@@ -10,6 +10,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
+use super::turns::Share;
 use crate::{
     cluster::Pid,
     ipc::handoff::{FromWorker, MAX_PACKET, ToWorker},
@@ -26,10 +27,10 @@ pub(crate) struct Handoff {
 }
 
 impl Handoff {
-    /// Answers go to `answers` from now on.
-    pub(crate) fn new(pid: Pid, socket: FdSocket, answers: mpsc::Sender<Answer>) -> Self {
+    /// Answers go to `answers` from now on, each in the app's turn.
+    pub(crate) fn new(pid: Pid, socket: FdSocket, answers: mpsc::Sender<Answer>, share: Share) -> Self {
         let socket = Arc::new(socket);
-        let reading: JoinHandle<()> = tokio::spawn(read(pid, Arc::clone(&socket), answers));
+        let reading: JoinHandle<()> = tokio::spawn(read(pid, Arc::clone(&socket), answers, share));
         Self { socket, reading: reading.abort_handle() }
     }
 
@@ -58,9 +59,10 @@ impl Drop for Handoff {
     }
 }
 
-async fn read(pid: Pid, socket: Arc<FdSocket>, answers: mpsc::Sender<Answer>) {
+async fn read(pid: Pid, socket: Arc<FdSocket>, answers: mpsc::Sender<Answer>, share: Share) {
     let mut buf = [0; MAX_PACKET];
     loop {
+        share.turn().await;
         let answer = match socket.recv(&mut buf).await {
             Ok(Some((length, None))) => postcard::from_bytes(&buf[..length])
                 .map_err(|error| format!("sent garbage on its handoff socket: {error}")),
@@ -70,6 +72,7 @@ async fn read(pid: Pid, socket: Arc<FdSocket>, answers: mpsc::Sender<Answer>) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return,
             Err(error) => Err(format!("broke its handoff socket: {error}")),
         };
+        share.spend(1);
         let broken = answer.is_err();
         if answers.send((pid, answer)).await.is_err() || broken {
             return;

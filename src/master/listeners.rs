@@ -99,19 +99,20 @@ pub(crate) async fn run(
         let wake = door.deadline();
         tokio::select! {
             biased;
-            Some(answer) = answers.recv() => door.answered(answer),
+            // Before answers, which never end where workers see to that.
             command = commands.recv() => match command {
                 Some(command) => {
                     if matches!(command, Command::Gone(_)) {
                         // What it took is not to be given to another one.
                         while let Ok(answer) = answers.try_recv() {
-                            door.answered(answer);
+                            door.heard(answer);
                         }
                     }
                     door.command(command);
                 }
                 None => return Ok(()),
             },
+            Some(answer) = answers.recv() => door.heard(answer),
             () = async { if let Some(at) = wake { sleep_until(at.into()).await } }, if wake.is_some() => {}
             ready = async {
                 door.share.turn().await;
@@ -205,7 +206,7 @@ impl Door {
         let now = Instant::now();
         match command {
             Command::Add(pid, socket) => {
-                self.workers.insert(pid, Handoff::new(pid, socket, self.answers.clone()));
+                self.workers.insert(pid, Handoff::new(pid, socket, self.answers.clone(), self.share.clone()));
             }
             Command::Ready(pid, generation) => {
                 self.balance.ready(pid, generation, now, &mut self.steps);
@@ -245,6 +246,13 @@ impl Door {
         self.state = Gate::Closing(by, done);
     }
 
+    /// A worker said something. One that broke the protocol is heard no more.
+    fn heard(&mut self, answer: Answer) {
+        if self.workers.contains_key(&answer.0) {
+            self.answered(answer);
+        }
+    }
+
     fn answered(&mut self, (pid, answer): Answer) {
         let result = match answer {
             Ok(answer) => self
@@ -254,6 +262,7 @@ impl Door {
             Err(reason) => Err(reason),
         };
         if let Err(reason) = result {
+            self.workers.remove(&pid);
             let _ = self.breaches.send((pid, broke(reason)));
         }
     }

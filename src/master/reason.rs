@@ -12,11 +12,12 @@ pub(crate) fn broke(what: impl std::fmt::Display) -> String {
     format!("broke the protocol: {what}")
 }
 
-/// Cuts a text to at most so many bytes, and the note that it was cut.
+/// Cuts a text to at most so many bytes, and the note that it was cut; what was cut off takes no memory.
 pub(crate) fn cut(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
         text.push_str(CUT);
+        text.shrink_to_fit();
     }
 }
 
@@ -33,5 +34,8 @@ mod tests {
             cut(&mut text, most);
             assert_eq!(text, expected);
         }
+        let mut long = "x".repeat(1 << 20);
+        cut(&mut long, 3);
+        assert!(long.capacity() < 64, "{}", long.capacity());
     }
 }

@@ -85,6 +85,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         () = reloads.run(hangups, wishes) => Ok(()),
     };
     groups.close().await;
+    crash::written().await;
     result
 }
 

@@ -131,6 +131,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         () = reloading => Ok(()),
         () = rotating => Ok(()),
     };
+    crash::written().await;
     // Who takes the lock next may have the groups as well.
     groups.close().await;
     drop(lock);

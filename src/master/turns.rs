@@ -27,8 +27,8 @@ pub(crate) const FRAME: usize = 1 << 10;
 /// Of frames, what an app may spend in a round.
 pub(crate) const MESSAGES: u64 = 256 << 10;
 
-/// Of connections.
-pub(crate) const CONNECTIONS: u64 = 32;
+/// Of connections: accepting one is one, and so is each answer of a worker. One that is handed over costs four.
+pub(crate) const CONNECTIONS: u64 = 128;
 
 /// What an app has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

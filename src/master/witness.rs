@@ -88,7 +88,7 @@ impl Witness {
         seen.trap_reported = Some(Instant::now());
         drop(seen);
         // The requests in its black box have gone on by now.
-        crash::report(&self.who, Kind::Trap, reason, &Contents { requests, ..self.left() });
+        crash::report(&self.who, Kind::Trap, reason.to_owned(), Contents { requests, ..self.left() });
     }
 
     /// It is gone. `killed`: by the master, which had a reason of its own where nobody accused it.
@@ -101,10 +101,10 @@ impl Witness {
         };
         match accused {
             Some(accused) => {
-                crash::report(&self.who, Kind::Exit, &format!("{accused} ({reason})"), &self.left());
+                crash::report(&self.who, Kind::Exit, format!("{accused} ({reason})"), self.left());
             }
             None if killed || in_order => {}
-            None => crash::report(&self.who, Kind::Exit, &reason, &self.left()),
+            None => crash::report(&self.who, Kind::Exit, reason.clone(), self.left()),
         }
         reason
     }

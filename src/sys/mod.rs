@@ -12,6 +12,7 @@ pub mod confines;
 pub mod connect;
 pub mod daemon;
 pub mod fd_socket;
+pub mod folder;
 pub mod inherit;
 pub mod limits;
 pub mod listen;

@@ -45,9 +45,12 @@ async fn a_process_that_takes_too_much_is_killed_and_replaced() {
         try_get(cluster.addr(), "/hello").await.is_ok_and(|reply| reply.status == 200)
     })
     .await;
-    let crashes = fs::read_dir(cluster.home().join("apps/bad/crashes")).unwrap().flatten();
-    let reports: Vec<_> = crashes.map(|file| fs::read_to_string(file.path()).unwrap()).collect();
-    assert!(reports.iter().any(|report| report.contains("out of memory: more than 192MiB")), "{reports:?}");
+    eventually("its crash report", async || {
+        let crashes = fs::read_dir(cluster.home().join("apps/bad/crashes")).unwrap().flatten();
+        let mut reports = crashes.filter_map(|file| fs::read_to_string(file.path()).ok());
+        reports.any(|report| report.contains("out of memory: more than 192MiB"))
+    })
+    .await;
     cluster.master().signal(Signal::SIGTERM);
     assert!(cluster.ended(Duration::from_secs(20)).await.success());
     assert!(own.is_empty());

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{App, Cluster, Guest, Probe, Service, bomb, eventually, get, put};
+use crate::support::{App, Cluster, Guest, Probe, Service, bomb, eventually, get, put, try_put};
 
 /// A limit's row in `status --json`.
 fn limit<'a>(status: &'a Value, app: &str, key: &str) -> &'a Value {
@@ -96,6 +96,28 @@ async fn folders_past_their_quota_are_read_only_until_there_is_room() {
     assert_eq!(write(beside, "more", 1000).await["bytes"], 1000);
     fs::remove_file(cluster.folder("full").join("own/large")).unwrap();
     eventually("writable again", async || write(addr, "more", 1000).await["bytes"] == 1000).await;
+}
+
+#[tokio::test]
+async fn files_that_are_open_and_removed_take_of_the_disk() {
+    let keys = "workers = 1\nfolders = [{ source = \"own\", destination = \"/own\", writable = true }]";
+    for guest in Guest::PROBES {
+        let app = App::new("holds").worker(guest, keys).file("own/first", "text");
+        let cluster = Cluster::start(&[app.more("[limits]\ndisk = \"1MiB\"")]).await;
+        let addr = cluster.addr();
+        let before = cluster.process("worker holds/0");
+        let held: Value = put(addr, "/fs/hold?path=/own/held", vec![b'x'; 3_000_000]).await.json();
+        assert_eq!(held["bytes"], 3_000_000);
+        assert_eq!(fs::read_dir(cluster.folder("holds").join("own")).unwrap().count(), 1, "it has no name");
+        cluster.log.wait_for("more than 1MiB (`disk`)").await;
+        eventually("it is killed", async || !before.lives()).await;
+        // With it the file is gone.
+        eventually("writable again", async || {
+            let written = try_put(addr, "/fs/write?path=/own/more", vec![b'x'; 1000]).await;
+            written.is_ok_and(|reply| reply.status == 200 && reply.json::<Value>()["bytes"] == 1000)
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

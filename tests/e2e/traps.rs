@@ -96,13 +96,12 @@ async fn too_many_traps_replace_the_process() {
     assert_eq!(get(addr, "/hello").await.status, 200);
     // The master's own line, and not only the child's.
     cluster.log.wait_for("more than 3 times within a minute (`trap-limit`) (exit code 1)").await;
-    let crashes = cluster.home().join("apps/probe/crashes");
-    let reports =
-        std::fs::read_dir(crashes).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
-    let exits: Vec<Value> = reports
-        .map(|report| serde_json::from_slice(&report).unwrap())
-        .filter(|report: &Value| report["kind"] == "exit")
-        .collect();
+    let exits = || -> Vec<Value> {
+        let reports = cluster.reports("probe").into_iter().map(|(_, report)| report);
+        reports.filter(|report| report["kind"] == "exit").collect()
+    };
+    eventually("its crash report", async || !exits().is_empty()).await;
+    let exits = exits();
     let [exit] = exits.as_slice() else { panic!("not one exit: {exits:?}") };
     let reason = "the guest trapped more than 3 times within a minute (`trap-limit`) (exit code 1)";
     assert_eq!(exit["reason"], reason);

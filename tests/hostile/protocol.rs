@@ -85,6 +85,7 @@ async fn a_worker_that_breaks_the_protocol_is_killed_and_replaced() {
         .await;
         assert!(!before.lives(), "{what}");
     }
+    eventually("a crash report of each", async || cluster.reports("bad").len() >= 12).await;
     let reports = cluster.reports("bad");
     let reasons: Vec<_> = reports.iter().filter_map(|(_, report)| report["reason"].as_str()).collect();
     assert!(reasons.iter().all(|reason| reason.starts_with("broke the protocol: ")), "{reasons:?}");

@@ -259,5 +259,10 @@ pub(crate) async fn post(addr: SocketAddr, path: &str, data: impl Into<Bytes>) -
 
 /// `PUT` on a connection of its own.
 pub(crate) async fn put(addr: SocketAddr, path: &str, data: impl Into<Bytes>) -> Reply {
-    Connection::open(addr, Version::H1).await.send(request("PUT", path, full(data))).await
+    try_put(addr, path, data).await.unwrap_or_else(|error| panic!("PUT {path}: {error}"))
+}
+
+pub(crate) async fn try_put(addr: SocketAddr, path: &str, data: impl Into<Bytes>) -> Result<Reply, Broken> {
+    let mut connection = Connection::try_open(addr, Version::H1).await?;
+    connection.try_send(request("PUT", path, full(data))).await
 }

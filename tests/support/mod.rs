@@ -32,7 +32,7 @@ pub(crate) use command::{Done, clean, hatchery, hatchery_with};
 pub(crate) use debian::Program;
 pub(crate) use guest::Guest;
 pub(crate) use http::{
-    Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get,
+    Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get, try_put,
 };
 pub(crate) use latency::{Compared, is_quiet};
 pub(crate) use liar::{Certificate, Liar};

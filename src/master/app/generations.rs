@@ -233,7 +233,7 @@ impl Generations {
         let done = generation.front.close(now + handout);
         let number = generation.generation;
         self.closing.push(Box::pin(async move {
-            let _ = done.await;
+            done.await;
             number
         }));
     }

@@ -3,8 +3,8 @@
 //!
 //! - Past `app-memory` the process that has the most is killed and replaced, one at a look.
 //! - Past `disk` the processes are replaced, ready first, and the next ones find their folders read-only;
-//!   past twice of it those that can still write are killed. With nine tenths of it free of need again,
-//!   they are replaced once more, and may write.
+//!   past twice of it, or where nobody can say how much there is, those that can still write are killed. With
+//!   nine tenths of it free of need again, they are replaced once more, and may write.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,11 @@ const FREE_AGAIN: u64 = 9;
 
 /// So many times `disk` is too much to wait for processes that drain.
 const EXCESS: u64 = 2;
+
+/// So many bytes on the disk are enough to know: then those that write are killed.
+pub(super) fn enough(disk: u64) -> u64 {
+    disk.saturating_mul(EXCESS)
+}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,10 +107,10 @@ impl Watch {
         let Disk { bytes, is_whole, .. } = disk;
         self.disk = Some(bytes);
         let (taken, limit_shown) = (rough(bytes), show_size(limit));
-        let over = if is_whole {
+        let over = if is_whole || bytes > limit {
             format!("the app's folders take {taken}, more than {limit_shown} (`disk`)")
         } else {
-            "the app's folders have more files than can be counted, or too long paths (`disk`)".to_owned()
+            "the app's folders have more files than can be counted, or too deep ones (`disk`)".to_owned()
         };
         let is_over = bytes > limit || !is_whole;
         if is_over {
@@ -115,7 +120,8 @@ impl Watch {
             self.is_full = false;
         }
         Some(match self.is_full {
-            true if is_over && bytes > limit.saturating_mul(EXCESS) => Act::KillWriters(over),
+            // Waiting for a replacement to be ready, they could go on for ever.
+            true if is_over && (!is_whole || bytes > enough(limit)) => Act::KillWriters(over),
             true => Act::Replace(format!("{over}: they are read-only now")),
             false => Act::Replace("there is room in the app's folders again: they are writable".to_owned()),
         })
@@ -178,7 +184,9 @@ mod tests {
             (201, true, true, 1, "KillWriters"),
             (90, true, false, 1, "writable"),
             (99, true, false, 1, "writable"),
-            (1, false, true, 2, "more files than can be counted"),
+            (1, false, true, 2, "KillWriters(\"the app's folders have more files than can be counted"),
+            (1, false, true, 2, "KillWriters"),
+            (300, false, true, 2, "KillWriters(\"the app's folders take 300.0 MiB, more than 100MiB"),
             (1, true, false, 2, "writable"),
         ] {
             let disk = Disk { bytes: mib * MIB, is_whole, took: Duration::ZERO };

@@ -7,9 +7,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::*;
+use super::{
+    hear::read,
+    life::{Life, watch},
+    *,
+};
 use crate::{
     cluster::{Action, Role, Target},
     ipc::{
@@ -17,7 +21,11 @@ use crate::{
         link::{from_fd, split},
         message::PROTOCOL,
     },
-    master::turns::{MESSAGES, Turns},
+    master::{
+        exit,
+        turns::{MESSAGES, Turns},
+    },
+    sys::spawn::Child as Process,
 };
 
 /// Far more than any of these takes.
@@ -267,5 +275,53 @@ async fn children_of_one_app_get_no_more_than_those_of_another() {
         println!("{apps:?} children: {taken:?} frames; without turns {without:?}");
         let (least, most) = (taken.iter().min(), taken.iter().max());
         assert!(least.zip(most).is_some_and(|(least, most)| most < &(2 * least)), "{apps:?}: {taken:?}");
+    }
+}
+
+/// What the master hears of a child that takes so long to be started, and then to be put in its place, and then
+/// is killed.
+#[expect(clippy::zombie_processes, reason = "it is waited for by its pidfd")]
+async fn hears(hang_timeout: Duration, starts: Duration, put: Duration) -> Vec<String> {
+    let (ours, theirs) = link::pair().expect("a socket");
+    let (reader, _sender, writer) = split::<ToMaster, ToChild>(ours, link::Options::default());
+    let (heartbeat, never_answers) = link::pair().expect("a socket");
+    let (events, mut seen) = events();
+    let kill = Arc::new(Notify::new());
+    let life = Life {
+        pid: Pid(1),
+        reader,
+        writer,
+        manners: Manners::new(Role::Worker),
+        heartbeat,
+        hang_timeout,
+        events,
+        witness: witness(),
+        kill: Arc::clone(&kill),
+        os_pid: OsPid::default(),
+    };
+    let spawning = async move {
+        tokio::time::sleep(starts).await;
+        Process::of(&Command::new("/bin/sleep").arg("100").spawn()?)
+    };
+    let putting = async move {
+        tokio::time::sleep(put).await;
+        // As its end closes them.
+        drop((theirs, never_answers));
+        kill.notify_one();
+        None
+    };
+    tokio::spawn(life.live(spawning, |_| (), putting));
+    let mut all = vec![];
+    while let Some(event) = timeout(DEADLINE, seen.recv()).await.expect("it ends") {
+        all.push(show(&event.what));
+    }
+    all
+}
+
+#[tokio::test]
+async fn one_that_is_not_there_yet_does_not_hang() {
+    let (now, soon, late) = (Duration::ZERO, Duration::from_millis(50), Duration::from_millis(400));
+    for (starts, put) in [(late, now), (now, late)] {
+        assert_eq!(hears(soon, starts, put).await, ["exited: signal 9 (SIGKILL)"], "{starts:?}, {put:?}");
     }
 }

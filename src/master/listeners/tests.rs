@@ -24,6 +24,8 @@ enum Manner {
     DiesOnceTaken,
     SendsGarbage,
     TakesWhatItWasNotSent,
+    /// Refuses the same one for ever.
+    Floods,
 }
 
 struct Rig {
@@ -90,6 +92,11 @@ async fn work(pid: u64, socket: FdSocket, manner: Manner, commands: mpsc::Unboun
             (ToWorker::Offer(id), Manner::Computes) => FromWorker::Busy(id),
             (ToWorker::Insist(id), _) => FromWorker::Accept(id),
             (ToWorker::Offer(_), Manner::Silent) => continue,
+            (ToWorker::Offer(id), Manner::Floods) => {
+                let bytes = postcard::to_stdvec(&FromWorker::Refuse(id)).expect("encodes");
+                while socket.send(&bytes, None).await.is_ok() {}
+                return false;
+            }
             (ToWorker::Offer(_), Manner::SendsGarbage) => {
                 socket.send(&[255; 9], None).await.expect("sent");
                 continue;
@@ -222,6 +229,48 @@ async fn bad_workers_are_told_on() {
         let _client = Client::connect(rig.address).await.expect("connects");
         let breach = rig.breach().await;
         assert!(breach.starts_with(&format!("broke the protocol: {expected}")), "{breach}");
+    }
+}
+
+#[tokio::test]
+async fn who_answers_for_ever_keeps_nobody_from_being_heard() {
+    let mut rig = Rig::new();
+    (1..=8).for_each(|pid| rig.worker(pid, Manner::Floods));
+    rig.tell(Command::Open);
+    let _client = Client::connect(rig.address).await.expect("connects");
+    let breach = rig.breach().await;
+    assert_eq!(breach, "broke the protocol: answered more than it was asked");
+    rig.close(Duration::from_millis(100)).await;
+    (1..=8).for_each(|pid| rig.tell(Command::Gone(Pid(pid))));
+    for worker in rig.workers.drain(..) {
+        timeout(DEADLINE, worker).await.expect("it is heard that it is gone").expect("no panic");
+    }
+}
+
+#[tokio::test]
+async fn answers_take_their_turn() {
+    const WORKERS: u64 = 8;
+    let (answers_to, mut answers) = mpsc::channel::<Answer>(MAX_ANSWERS);
+    let share = turns::Turns::new(4).share();
+    let mut sockets = vec![];
+    let mut handoffs = vec![];
+    for pid in 1..=WORKERS {
+        let (ours, theirs) = FdSocket::pair().expect("a socket");
+        handoffs.push(Handoff::new(Pid(pid), ours, answers_to.clone(), share.clone()));
+        let theirs = FdSocket::from_fd(theirs).expect("a socket");
+        let bytes = postcard::to_stdvec(&FromWorker::Closed(ConnectionId(1))).expect("encodes");
+        while theirs.try_send(&bytes, None).is_ok() {}
+        sockets.push(theirs);
+    }
+    for _ in 0..20 {
+        timeout(DEADLINE, share.turn()).await.expect("another round");
+        tokio::task::yield_now().await;
+        let mut taken = 0;
+        while answers.try_recv().is_ok() {
+            taken += 1;
+        }
+        // Some rounds of four may have gone by. Without them it would be as many as there is room for.
+        assert!(taken <= MAX_ANSWERS / 4, "{taken}");
     }
 }
 

@@ -44,6 +44,12 @@ impl Letter {
     pub(super) fn cost(&self) -> usize {
         queued_bytes(&self.action, self.data.len())
     }
+
+    /// To be held. The data is copied: as it came it is part of a larger read, which it would keep alive.
+    pub(super) fn kept(&self) -> Self {
+        let Self { sender, action, data } = self;
+        Self { sender: *sender, action: action.clone(), data: Bytes::copy_from_slice(data) }
+    }
 }
 
 /// Letters that can't be delivered yet, bounded in bytes.
@@ -60,16 +66,14 @@ impl<T> Default for Held<T> {
 }
 
 impl<T> Held<T> {
-    /// False where it would be past `bound` bytes: the letter is dropped. The data is copied: as it
-    /// came it is part of a larger read, which it would keep alive.
+    /// False where it would be past `bound` bytes: the letter is dropped.
     #[must_use]
-    pub(super) fn push(&mut self, place: T, mut letter: Letter, bound: usize) -> bool {
+    pub(super) fn push(&mut self, place: T, letter: &Letter, bound: usize) -> bool {
         let bytes = self.bytes.saturating_add(letter.cost());
         let fits = bytes <= bound;
         if fits {
             self.bytes = bytes;
-            letter.data = Bytes::copy_from_slice(&letter.data);
-            self.letters.push_back((place, letter));
+            self.letters.push_back((place, letter.kept()));
         }
         fits
     }
@@ -138,7 +142,7 @@ impl Member {
     /// Sends, holds or drops.
     pub(super) fn deliver(&mut self, letter: Letter, bound: usize, out: &mut Vec<Outgoing>) {
         if !self.open {
-            if !self.held.push((), letter, bound) {
+            if !self.held.push((), &letter, bound) {
                 self.counters.dropped += 1;
             }
             return;

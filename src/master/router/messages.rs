@@ -40,7 +40,7 @@ impl Messages {
     ) {
         let sender = letter.sender.pid;
         let Some(early) = &mut self.early else { return self.route(to, letter, members, config, out) };
-        if !early.push(to, letter, config.queue_size)
+        if !early.push(to, &letter, config.queue_size)
             && let Some(member) = members.get_mut(sender)
         {
             member.counters.dropped += 1;
@@ -67,7 +67,7 @@ impl Messages {
         match to {
             Target::Broadcast => {
                 if config.agent && members.agent().is_none() {
-                    self.keep_for_agent(letter.clone(), members, bound);
+                    self.keep_for_agent(&letter, members, bound);
                 }
                 deliver_all(members.iter_mut(), letter, bound, out);
             }
@@ -77,7 +77,7 @@ impl Messages {
             }
             Target::Agent => match members.agent().map(|agent| agent.process.pid) {
                 Some(pid) => deliver(pid, letter, members, bound, out),
-                None if config.agent => self.keep_for_agent(letter, members, bound),
+                None if config.agent => self.keep_for_agent(&letter, members, bound),
                 None => nobody(letter.sender.pid, members),
             },
             Target::Random => {
@@ -91,7 +91,7 @@ impl Messages {
         }
     }
 
-    fn keep_for_agent(&mut self, letter: Letter, members: &mut Members, bound: usize) {
+    fn keep_for_agent(&mut self, letter: &Letter, members: &mut Members, bound: usize) {
         let sender = letter.sender.pid;
         if !self.for_agent.push((), letter, bound) {
             nobody(sender, members);

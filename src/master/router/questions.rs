@@ -50,6 +50,8 @@ pub(super) struct Questions {
     last: u64,
     open: HashMap<QuestionId, Open>,
     deadlines: BTreeSet<(Instant, QuestionId)>,
+    /// Bytes of those for the next agent. Kept, since each new one of them asks for it.
+    waiting_bytes: usize,
     late: u64,
 }
 
@@ -125,14 +127,17 @@ impl Questions {
                 if member.has_started() {
                     out.push(question(member.process.pid, id, letter.clone(), timeout));
                 } else {
-                    held = Some(letter.clone());
+                    held = Some(letter.kept());
                 }
             }
-            None if self.waiting_bytes() + cost > config.queue_size => {
+            None if self.waiting_bytes + cost > config.queue_size => {
                 out.push(answered(asker, ask, target, Err(AskError::Overloaded), Bytes::new()));
                 return;
             }
-            None => held = Some(letter.clone()),
+            None => {
+                self.waiting_bytes += cost;
+                held = Some(letter.kept());
+            }
         }
         self.last += 1;
         if let Some(member) = members.get_mut(asker) {
@@ -140,11 +145,6 @@ impl Questions {
         }
         self.deadlines.insert((deadline, id));
         self.open.insert(id, Open { asker, ask, target, deadline, cost, held });
-    }
-
-    /// Bytes of the questions for the next agent. Summed anew: it is rarely asked for.
-    fn waiting_bytes(&self) -> usize {
-        self.open.values().filter(|open| open.target.is_none()).map(|open| open.cost).sum()
     }
 
     /// An answer from `from`.
@@ -195,6 +195,7 @@ impl Questions {
             let Some(open) = self.open.get_mut(&id) else { continue };
             if open.target.is_none() {
                 open.target = Some(pid);
+                self.waiting_bytes -= open.cost;
                 member.question_bytes += open.cost;
             }
             if let Some(letter) = open.held.take() {
@@ -218,7 +219,7 @@ impl Questions {
             if open.asker == pid {
                 self.close(id, members);
             } else if was_agent && open.held.is_some() {
-                open.target = None;
+                self.waiting_bytes += open.target.take().map_or(0, |_| open.cost);
             } else {
                 self.fail(id, AskError::NoSuchProcess, members, out);
             }
@@ -251,7 +252,9 @@ impl Questions {
         if let Some(asker) = members.get_mut(open.asker) {
             asker.asking = asker.asking.saturating_sub(1);
         }
-        if let Some(target) = open.target.and_then(|pid| members.get_mut(pid)) {
+        if open.target.is_none() {
+            self.waiting_bytes -= open.cost;
+        } else if let Some(target) = open.target.and_then(|pid| members.get_mut(pid)) {
             target.question_bytes = target.question_bytes.saturating_sub(open.cost);
         }
         Some(open)

@@ -51,6 +51,8 @@ struct Given {
 #[derive(Debug)]
 struct Run {
     missing: usize,
+    /// The most bytes of each error, so that they fit a frame together.
+    share: usize,
     outcomes: Vec<TaskOutcome>,
 }
 
@@ -66,6 +68,14 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new(seed: u64) -> Self {
         Self { last: 0, given: BTreeMap::new(), runs: HashMap::new(), deck: Deck::new(seed) }
+    }
+
+    /// Bytes of the errors that wait for the rest of their runs.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let errors =
+            self.runs.values().flat_map(|run| &run.outcomes).filter_map(|one| one.result.as_ref().err());
+        errors.map(String::capacity).sum()
     }
 
     pub(super) fn run(
@@ -98,7 +108,8 @@ impl Tasks {
             out.push(run_ended(from, run, targets.into_iter().map(full).collect()));
             return Ok(());
         }
-        self.runs.insert((from, run), Run { missing: targets.len(), outcomes: vec![] });
+        let share = MAX_REASON.min(MAX_OUTCOMES / targets.len());
+        self.runs.insert((from, run), Run { missing: targets.len(), share, outcomes: vec![] });
         for to in targets {
             self.last += 1;
             let id = RunId(self.last);
@@ -163,22 +174,22 @@ impl Tasks {
         &mut self,
         id: RunId,
         elapsed: Duration,
-        result: Result<(), String>,
+        mut result: Result<(), String>,
         members: &Members,
         out: &mut Vec<Outgoing>,
     ) {
         let Some(given) = self.given.remove(&id) else { return };
         let Some(run) = self.runs.get_mut(&given.run) else { return };
+        // At once: it may wait for others for long.
+        if let Err(why) = &mut result {
+            cut(why, run.share);
+        }
         run.outcomes.push(TaskOutcome { pid: given.to, elapsed, result });
         run.missing -= 1;
         if run.missing > 0 {
             return;
         }
-        let mut outcomes = std::mem::take(&mut run.outcomes);
-        let share = MAX_OUTCOMES / outcomes.len();
-        for why in outcomes.iter_mut().filter_map(|outcome| outcome.result.as_mut().err()) {
-            cut(why, MAX_REASON.min(share));
-        }
+        let outcomes = std::mem::take(&mut run.outcomes);
         self.runs.remove(&given.run);
         let (agent, run) = given.run;
         if members.get(agent).is_some() {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Generations, Running};
 use crate::master::{
-    app::quota::Act,
+    app::quota::{Act, enough},
     taken::{Seen, Wanted},
 };
 
@@ -23,6 +23,8 @@ impl Generations {
         }
         if self.watch.is_walk_due(now) {
             wanted.folders = self.serving.writable_folders();
+            wanted.writers = self.all().flat_map(Running::os_pids).map(|(_, os_pid)| os_pid).collect();
+            wanted.enough = enough(self.serving.release.app.limits.disk);
         }
         (wanted != Wanted::default()).then_some(wanted)
     }

@@ -9,8 +9,6 @@ fn one_handoff_step_by_step() {
     assert_eq!(rig.seen(), "offer 1>1");
     rig.says(1, Accept(id(1)));
     assert_eq!(rig.seen(), "send 1>1");
-    rig.says(1, Accept(id(1)));
-    assert_eq!(rig.seen(), "", "once");
     assert_eq!(rig.balance.held(), 1);
     rig.says(1, Taken(id(1)));
     assert_eq!(rig.seen(), "drop 1");
@@ -36,7 +34,6 @@ fn a_refused_one_goes_to_the_next() {
     assert_eq!(rig.seen(), "offer 1>1, offer 1>2");
     rig.says(2, Refuse(id(1)));
     assert_eq!(rig.seen(), "", "everybody is full: it waits");
-    rig.says(2, Refuse(id(1)));
     let due = rig.balance.deadline().expect("they are asked again");
     assert!(due <= rig.now + REFUSAL_PAUSE);
     rig.later(REFUSAL_PAUSE);
@@ -83,7 +80,7 @@ fn when_all_are_stuck_the_first_to_answer_gets_it() {
     assert_eq!(rig.seen(), "send 1>1, offer 2>1");
     rig.says(1, Accept(id(2)));
     rig.says(1, Accept(id(2)));
-    assert_eq!(rig.seen(), "send 2>1", "two offers, one connection");
+    assert_eq!(rig.seen(), "send 2>1", "two offers, two answers, one connection");
 }
 
 #[test]
@@ -131,6 +128,54 @@ fn a_draining_worker_keeps_what_it_was_sent() {
     assert_eq!(rig.seen(), "offer 4>2");
     rig.gone(1);
     assert_eq!(rig.seen(), "");
+}
+
+#[test]
+fn nobody_answers_more_than_it_was_asked() {
+    type Before = fn(&mut Rig);
+    let cases: &[(&str, Before, u64)] = &[
+        ("it was offered one, and has answered", |rig| rig.says(1, Refuse(id(1))), 1),
+        (
+            "it was sent one, and has taken it",
+            |rig| {
+                ([Accept, Taken] as [fn(ConnectionId) -> FromWorker; 2])
+                    .into_iter()
+                    .for_each(|word| rig.says(1, word(id(1))))
+            },
+            1,
+        ),
+        (
+            "it was offered one, which has lapsed, and has answered",
+            |rig| {
+                rig.later(OFFER_TIMEOUT);
+                rig.says(1, Busy(id(1)));
+            },
+            1,
+        ),
+        (
+            "it drains, and has answered",
+            |rig| {
+                rig.balance.draining(Pid(1), rig.now, &mut rig.steps);
+                rig.says(1, Accept(id(1)));
+            },
+            1,
+        ),
+        ("it was offered none", |_| {}, 2),
+        ("it is not ready", |_| {}, 3),
+        ("it is gone", |rig| rig.gone(1), 1),
+    ];
+    for (what, before, pid) in cases {
+        for word in [Accept, Refuse, Busy, Closed] as [fn(ConnectionId) -> FromWorker; 4] {
+            let mut rig = Rig::new(Policy::RoundRobin, 1);
+            rig.arrive(1);
+            rig.balance.ready(Pid(2), 1, rig.now, &mut rig.steps);
+            before(&mut rig);
+            let word = word(id(1));
+            let result = rig.balance.answered(Pid(*pid), word, rig.now, &mut rig.steps);
+            let may = matches!(word, Closed(_)) && what.contains("has taken");
+            assert_eq!(result.is_ok(), may, "{what}: {word:?}");
+        }
+    }
 }
 
 #[test]

@@ -109,3 +109,83 @@ fn open_questions_are_bounded() {
     rig.ask(2, 10_000, AskTarget::Agent);
     assert_eq!(rig.seen(), ["1: question 1026 from 2 for 2s"]);
 }
+
+#[test]
+fn a_question_that_waits_keeps_no_read_buffer() {
+    for to in [AskTarget::Pid(Pid(3)), AskTarget::Agent] {
+        let mut rig = Rig::ready(1);
+        rig.add(3, Role::Worker);
+        rig.gone(1);
+        let read = Bytes::from(vec![b'?'; 1 << 20]);
+        let frame = ToMaster::Ask { ask: AskId(1), to, action: action("q"), timeout: Duration::ZERO };
+        rig.router.handle(Pid(2), frame, read.slice(..1), rig.now, &mut rig.out).expect("honest");
+        assert_eq!(
+            rig.seen().iter().filter(|frame| frame.contains("answer 1")).count(),
+            0,
+            "{to:?}: it waits"
+        );
+        assert!(read.is_unique(), "{to:?}");
+        if to == AskTarget::Agent {
+            rig.add(9, Role::Agent);
+        }
+        for pid in [3, 9] {
+            rig.router.ready(Pid(pid), rig.now, &mut rig.out);
+        }
+        let posed = rig.out.iter().find(|out| matches!(out.frame, ToChild::Question { .. }));
+        assert_eq!(posed.map(|out| &out.data[..]), Some(&b"?"[..]), "{to:?}");
+    }
+}
+
+#[test]
+fn a_question_to_an_absent_agent_costs_the_same_however_many_wait() {
+    /// Looking at each that waits would take a minute.
+    const ENOUGH: Duration = Duration::from_secs(5);
+    let mut rig = Rig::ready(64);
+    rig.router.config.queue_size = usize::MAX;
+    rig.gone(1);
+    let begun = Instant::now();
+    for asker in 2..66 {
+        for ask in 0..MAX_OPEN_QUESTIONS as u64 {
+            rig.ask(asker, ask, AskTarget::Agent);
+        }
+        assert!(begun.elapsed() < ENOUGH, "{} questions wait", asker - 1);
+    }
+}
+
+#[test]
+fn what_waits_for_an_agent_is_bounded_whatever_became_of_it() {
+    /// The bytes of so many of the rig's questions fit.
+    const FIT: u64 = 151;
+    let full = |rig: &mut Rig| {
+        rig.seen();
+        let mut asked = 0;
+        loop {
+            rig.ask(2, 5000 + asked, AskTarget::Agent);
+            if rig.seen().iter().any(|frame| frame.contains("too many open questions")) {
+                return asked;
+            }
+            asked += 1;
+        }
+    };
+    let mut rig = Rig::ready(2);
+    rig.gone(1);
+    assert_eq!(full(&mut rig), FIT);
+    rig.later(Duration::from_secs(3));
+    assert_eq!(full(&mut rig), FIT, "those before were not answered in time");
+    // The next one gets them, and answers ten.
+    rig.add(9, Role::Agent);
+    rig.joins(9);
+    (1 + FIT..11 + FIT).for_each(|question| rig.answer(9, question).expect("asked"));
+    assert_eq!(full(&mut rig), 10);
+    rig.gone(9);
+    assert_eq!(full(&mut rig), FIT, "it had been asked them");
+    // One that never starts gives back what it was not asked.
+    rig.add(10, Role::Agent);
+    let more = full(&mut rig);
+    assert_eq!(more, FIT, "its own bound");
+    rig.gone(10);
+    assert_eq!(full(&mut rig), 0);
+    rig.gone(2);
+    rig.ask(3, 1, AskTarget::Agent);
+    assert_eq!(rig.seen().len(), 0, "the asker is gone, and all that it asked");
+}

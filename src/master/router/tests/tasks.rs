@@ -105,6 +105,19 @@ fn a_full_link_is_no_loss_of_count() {
 }
 
 #[test]
+fn errors_that_wait_for_others_take_no_more_than_a_frame() {
+    let mut rig = Rig::ready(64);
+    rig.run(1, 1, RunOn::All).expect("the agent may");
+    for run in 1..64 {
+        let result = Err("e".repeat(MAX_ENVELOPE / 2));
+        let done = ToMaster::TaskDone { run: RunId(run), elapsed: Duration::ZERO, result };
+        rig.handle(1 + run, done, b"").expect("given");
+    }
+    let kept = rig.router.tasks.kept();
+    assert!((100_000..MAX_ENVELOPE).contains(&kept), "{kept} bytes");
+}
+
+#[test]
 fn long_errors_are_cut_to_fit_a_frame() {
     let long = || "é".repeat(MAX_ENVELOPE / 2);
     let mut rig = Rig::ready(100);
