@@ -85,6 +85,13 @@ impl Home {
         Ok(Self { folder: std::path::absolute(folder)? })
     }
 
+    /// The one of the master that this process works for, who has opened it and hands over parts of it: nothing
+    /// is made or checked.
+    #[must_use]
+    pub fn of_master(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     fn check_version(&self) -> anyhow::Result<()> {
         let file = self.folder.join("version");
         let shown = self.folder.display();

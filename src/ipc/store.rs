@@ -13,7 +13,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::App;
+use crate::{digest::Digest, manifest::App};
 
 /// The most bytes of a request.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -80,8 +80,9 @@ pub enum Answer {
     Found(Bundle, Box<App>),
     /// To `List`.
     List(Vec<Bundle>),
-    /// To `Prune`.
-    Pruned(Pruned),
+    /// To `Prune`; and the components that no bundle has any more, whose native code is the master's to
+    /// remove.
+    Pruned(Pruned, Vec<Digest>),
     /// To `Verify`.
     Verified(Verified),
 }

@@ -15,7 +15,7 @@ use tokio::{io::AsyncReadExt as _, time::timeout};
 
 use crate::{
     cluster::Role,
-    ipc::{compile::CompileRequest, link, message::Boot},
+    ipc::{compile::CompileRequest, link, message::Boot, store::What},
     manifest::Component,
     sys::{
         inherit::CONTROL_FD,
@@ -106,13 +106,19 @@ pub(super) fn compiler(request: &CompileRequest) -> Profile {
     profile(Room::Compiler, vec![cache, readable(component, At::Given)], Network::None)
 }
 
-/// Of a storekeeper: what of the home it reads and changes, and no secrets. The path is one without links.
-pub(super) fn storekeeper(home: &Path) -> Profile {
+/// Of a storekeeper: what its request needs of the home. It reads what strangers packed, so it sees nothing of
+/// apps, secrets and native code. The path is one without links.
+pub(super) fn storekeeper(home: &Path, what: &What) -> Profile {
+    let (read, written): (&[&str], &[&str]) = match what {
+        What::Add => (&["settings.toml"], &["store"]),
+        What::Look { .. } | What::List => (&["settings.toml", "store"], &[]),
+        What::Prune { .. } => (&[], &["store"]),
+        What::Verify => (&["store"], &[]),
+    };
     // What is a link leads elsewhere, maybe: it has the link's place.
-    let at = |writable| move |name| Folder { source: home.join(name), at: At::Given, writable };
-    let read = ["version", "settings.toml", "policy.toml", "logs"].map(at(false));
-    let written = ["store", "cache", "apps"].map(at(true));
-    profile(Room::Storekeeper, read.into_iter().chain(written).collect(), Network::None)
+    let at = |writable| move |name: &&str| Folder { source: home.join(name), at: At::Given, writable };
+    let folders = read.iter().map(at(false)).chain(written.iter().map(at(true)));
+    profile(Room::Storekeeper, folders.collect(), Network::None)
 }
 
 fn readable(source: PathBuf, at: At) -> Folder {

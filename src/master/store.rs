@@ -30,6 +30,9 @@ use crate::{
 /// The longest that a request may take once an archive is in.
 const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The longest that it may take to take in what it is asked, on a busy machine.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
 
@@ -65,7 +68,7 @@ pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer
 async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<(UnixStream, Child)> {
     // Without links: what is below it is found in the same place when the storekeeper is shut in.
     let home = home.canonicalize().context("cannot find the home")?;
-    let sandbox = Some(isolation::storekeeper(&home));
+    let sandbox = Some(isolation::storekeeper(&home, &what));
     let request =
         postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
@@ -79,8 +82,13 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     .await
     .context("cannot start a storekeeper")?;
     // One that ended at once is found by what it does not answer.
-    let _ = stream.write_all(&request).await;
-    let _ = stream.shutdown().await;
+    let asking = async {
+        let _ = stream.write_all(&request).await;
+        let _ = stream.shutdown().await;
+    };
+    if timeout(ASK_TIMEOUT, asking).await.is_err() {
+        bail!("a storekeeper did not take its request within {}", humantime::format_duration(ASK_TIMEOUT));
+    }
     Ok((stream, child))
 }
 
@@ -119,12 +127,12 @@ async fn finish(stream: UnixStream, mut child: Child) -> anyhow::Result<Answer> 
     };
     read.context("cannot read the store's answer")?;
     if reply.is_empty() {
-        bail!("the storekeeper ended without an answer ({})", exit::reason(child.wait().await));
+        bail!("the storekeeper ended without an answer ({})", exit::reason(exit::ended(&mut child).await));
     }
     if reply.len() > MAX_REPLY {
         bail!("the store's answer has more than {MAX_REPLY} bytes");
     }
     let reply: StoreReply = postcard::from_bytes(&reply).context("the store's answer is garbage")?;
-    let _ = timeout(STORE_TIMEOUT, child.wait()).await;
+    let _ = exit::ended(&mut child).await;
     reply.map_err(anyhow::Error::msg)
 }

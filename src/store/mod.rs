@@ -119,13 +119,24 @@ impl Store {
     fn digests(&self) -> Result<Vec<Digest>, Error> {
         let folder = self.bundles();
         let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::file("read the folder", &folder))? {
+        let entries = match fs::read_dir(&folder) {
+            // Nothing was ever added.
+            Err(cause) if is_missing(&cause) => return Ok(found),
+            entries => entries.map_err(Error::file("read the folder", &folder))?,
+        };
+        for entry in entries {
             let name = entry.map_err(Error::file("read the folder", &folder))?.file_name();
             let hex = name.to_str().and_then(|name| name.strip_prefix("sha256-"));
             found.extend(hex.and_then(|hex| Digest::from_hex(hex).ok()));
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Where the files of a bundle are, if there is such a one.
+    #[must_use]
+    pub fn tree(&self, digest: Digest) -> PathBuf {
+        self.bundle(digest).join(stored::TREE)
     }
 
     fn blobs(&self) -> PathBuf {

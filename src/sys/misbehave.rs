@@ -3,14 +3,19 @@
 //!
 //! `sandbox` has it kept while files can be opened, and `child` begins it; the tests write the file. Its line: the child's OS pid, how
 //! many fds go with each write, how many writes, and the bytes in hex.
+//!
+//! Another file has what a storekeeper is to say in place of the truth (`storekeeper::liar`).
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
 
+/// The variable that names the file with a lie.
+pub const LIE: &str = "HATCHERY_TEST_LIE";
+
 #[cfg(debug_assertions)]
 mod tests_only {
     use std::{
-        fs::File,
+        fs::{self, File},
         io::{self, IoSlice},
         os::{
             fd::{AsFd, AsRawFd as _, OwnedFd},
@@ -29,12 +34,24 @@ mod tests_only {
     /// The file, and this process as the host knows it.
     static KEPT: OnceLock<Option<(File, u32)>> = OnceLock::new();
 
+    /// What a storekeeper is to say.
+    static LIE: OnceLock<Option<String>> = OnceLock::new();
+
+    /// What this process is to say in place of the truth, if it is to.
+    pub fn lie() -> Option<&'static str> {
+        LIE.get()?.as_deref()
+    }
+
     /// To be called in a child, as long as it can open files.
     pub fn keep() {
+        LIE.get_or_init(|| {
+            let text = fs::read_to_string(std::env::var_os(super::LIE)?).ok()?;
+            Some(text.trim().to_owned())
+        });
         KEPT.get_or_init(|| {
             let file = File::open(std::env::var_os(super::VARIABLE)?).ok()?;
             // In a pid namespace of its own it has another number.
-            let own = std::fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()?;
+            let own = fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()?;
             Some((file, own))
         });
     }
@@ -100,7 +117,7 @@ mod tests_only {
 }
 
 #[cfg(debug_assertions)]
-pub use tests_only::{keep, send, watch};
+pub use tests_only::{keep, lie, send, watch};
 
 /// Nothing, in a build in which nothing is to happen.
 #[cfg(not(debug_assertions))]

@@ -1,7 +1,7 @@
 //! Deploys: from what the user asks for to what serves, and to the record of it.
 //!
 //! ```text
-//!   job: look (a storekeeper: is it whole, may it?) -> compile -> beside the old one, or the first
+//!   job: look (a storekeeper: is it whole, who signed it? `found`: may it?) -> compile -> beside the old one, or the first
 //!        -> serves: on file, synced -> alone: done
 //!          \-- any failure: in the history; what was there goes on
 //!   restore: the same from the records, at the start
@@ -10,8 +10,11 @@
 //! `admin` and `serve` call it. One job at a time for each app, and none while the store is pruned (`turns`).
 
 mod bring;
+mod data;
+mod found;
 mod job;
 mod lag;
+mod prune;
 mod restore;
 mod turns;
 mod work;
@@ -30,8 +33,8 @@ pub(super) use job::{Action, Job};
 use self::turns::Turns;
 use super::{admin::Events, apps::Apps, status::AppStatus, store};
 use crate::{
-    admin::{self, Event, FailedApp, Prune, Pruned, Verified},
-    home::{Home, Record, Settings},
+    admin::{self, Event, FailedApp, Verified},
+    home::{Home, Record},
     ipc::store::{Answer, Bundle, What},
 };
 
@@ -159,41 +162,6 @@ impl Deployer {
         }
         match store::ask(self.home().folder(), What::List).await? {
             Answer::List(bundles) => Ok(bundles.into_iter().map(|bundle| shown(bundle, &records)).collect()),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
-    }
-
-    /// Removes bundles that nothing needs. It goes on to its end whoever listens.
-    pub(super) async fn prune(&self, prune: Prune) -> anyhow::Result<Pruned> {
-        // What is being deployed may not be on file yet; and what begins now might want what goes.
-        let turn = self.turns().of_all()?;
-        let deployer = self.clone();
-        let pruning = tokio::spawn(async move {
-            let _turn = turn;
-            deployer.prune_alone(prune).await
-        });
-        pruning.await.context("pruning the store broke")?
-    }
-
-    async fn prune_alone(&self, prune: Prune) -> anyhow::Result<Pruned> {
-        let keep = match prune.keep {
-            Some(keep) => keep,
-            None => {
-                let home = self.home().clone();
-                let load = tokio::task::spawn_blocking(move || Settings::load(&home));
-                load.await.context("reading the settings broke")??.keep
-            }
-        };
-        // All of them: of an app whose record can't be read nobody knows what it needs.
-        let records = self.records().await?.into_iter().map(|(_, record)| record);
-        let records: Vec<Record> = records.collect::<anyhow::Result<_>>()?;
-        let kept = |record: &Record| {
-            let others = if record.deployed.is_some() { keep.saturating_add(1) } else { keep };
-            record.bundles().into_iter().take(others)
-        };
-        let keep = records.iter().flat_map(kept).collect();
-        match store::ask(self.home().folder(), What::Prune { keep }).await? {
-            Answer::Pruned(pruned) => Ok(pruned),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }

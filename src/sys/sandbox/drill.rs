@@ -17,9 +17,9 @@ use nix::{errno::Errno, libc};
 
 use super::{Profile, Room, seccomp};
 
-/// Asks for it: `FILTER PORT SOCKET FILE`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
+/// Asks for it: `FILTER PORT SOCKET FILE HOME`, by blanks. With `FILTER` as `off`, seccomp does not go on: then one
 /// sees what the other parts keep. A port that listens, the name of an abstract socket that does, a file
-/// of the host's.
+/// of the host's, the master's home.
 pub const VARIABLE: &str = "HATCHERY_TEST_DRILL";
 
 /// More threads than a process may have.
@@ -35,6 +35,7 @@ struct Targets {
     port: u16,
     socket: String,
     file: PathBuf,
+    home: PathBuf,
     master: libc::c_int,
 }
 
@@ -44,13 +45,14 @@ type Attempt = (&'static str, fn(&Targets) -> io::Result<()>);
 pub(super) fn run(profile: &Profile) {
     let Ok(asked) = std::env::var(VARIABLE) else { return };
     let words: Vec<&str> = asked.split_whitespace().collect();
-    let [filter, port, socket, file] = words[..] else { return };
+    let [filter, port, socket, file, home] = words[..] else { return };
     let mut arguments = std::env::args().skip(1);
     let role = arguments.next().unwrap_or_default();
     let targets = Targets {
         port: port.parse().unwrap_or_default(),
         socket: socket.to_owned(),
         file: file.into(),
+        home: home.into(),
         master: arguments.next().and_then(|text| text.parse().ok()).unwrap_or_default(),
     };
     let room = match profile.room {
@@ -137,6 +139,12 @@ const ATTEMPTS: &[Attempt] = &[
     ("open another app's file", |to| open(&to.file)),
     ("open another app's file by /fds", |to| {
         open(Path::new("/fds/../..").join(to.file.strip_prefix("/").unwrap_or(&to.file)))
+    }),
+    ("list the apps of the home", |to| fs::read_dir(to.home.join("apps")).map(drop)),
+    ("write to the apps of the home", |to| fs::write(to.home.join("apps/drill"), "")),
+    ("list the secrets of the home", |to| fs::read_dir(to.home.join("secrets")).map(drop)),
+    ("connect to the admin socket", |to| {
+        std::os::unix::net::UnixStream::connect(to.home.join("hatchery.sock")).map(drop)
     }),
     ("list /", |_| {
         let names = fs::read_dir("/")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
