@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 
 pub(super) use job::{Action, Job};
 
-use self::turns::Turns;
+use self::turns::{Turn, Turns};
 use super::{admin::Events, apps::Apps, status::AppStatus, store};
 use crate::{
     admin::{self, Event, FailedApp, Verified},
@@ -74,12 +74,23 @@ impl Deployer {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a job. It goes on to its end whoever listens.
+    /// Starts a job. It goes on to its end whoever listens, or until another one comes first.
     pub(super) fn begin(&self, job: Job, events: Events) -> anyhow::Result<()> {
-        let turn = self.turns().of(&job.app)?;
+        let turn = match self.turns().of(&job.app, job.action.word()) {
+            Ok(turn) => Some(turn),
+            Err(_) if job.action.comes_first() && !self.turns().are_taken() => None,
+            Err(error) => return Err(error),
+        };
         let deployer = self.clone();
         tokio::spawn(async move {
-            let last = match deployer.work(&job, &events).await {
+            let (turn, worked) = match deployer.turn(turn, &job).await {
+                Ok(turn) => {
+                    let worked = deployer.work(&job, &turn, &events).await;
+                    (Some(turn), worked)
+                }
+                Err(error) => (None, Err(error)),
+            };
+            let last = match worked {
                 Ok(done) => done,
                 Err(error) => {
                     let reason = format!("{error:#}");
@@ -92,6 +103,16 @@ impl Deployer {
             events.say(last);
         });
         Ok(())
+    }
+
+    /// The job's, once what is under way has ended for it.
+    async fn turn(&self, turn: Option<Turn>, job: &Job) -> anyhow::Result<Turn> {
+        if let Some(turn) = turn {
+            return Ok(turn);
+        }
+        let what = job.action.word();
+        let why = format!("it was ended by `{what}` (uid {})", job.uid);
+        self.turns().instead(&job.app, what, &why).await
     }
 
     /// The master is to stop.

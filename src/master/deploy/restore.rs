@@ -59,7 +59,7 @@ impl Deployer {
     }
 
     async fn bring_back(&self, name: &str) -> anyhow::Result<()> {
-        let result = match self.turns().of(name) {
+        let result = match self.turns().of(name, "restore") {
             Ok(_turn) => self.serve_again(name).await,
             // Nobody does something else with this app: it is still to come back.
             Err(error) if self.turns().are_taken() => Err(error),
