@@ -52,6 +52,7 @@ mod serve;
 mod signals;
 mod state;
 mod status;
+mod stdout;
 mod steps;
 mod store;
 mod taken;

@@ -21,6 +21,7 @@ use super::{
     manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
+    stdout,
 };
 use crate::{
     home::{Home, Lock},
@@ -95,7 +96,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         deployer.restore().await?;
         match lifetime {
             Lifetime::Background => {
-                println!("{SERVING}");
+                stdout::print(SERVING);
                 daemon::close_stdout().context("cannot close stdout")?;
             }
             Lifetime::Foreground => lifetime.tell(News::Ready).await,

@@ -10,7 +10,7 @@ use super::Deployer;
 use crate::{
     home::{Deployed, Record},
     ipc::store::TrustBy,
-    master::{admin::Events, plan::Plan, run::print_serves, steps::Step},
+    master::{admin::Events, plan::Plan, run::print_serves, stdout, steps::Step},
 };
 
 /// How long after a failure an app is tried again.
@@ -31,7 +31,10 @@ impl Deployer {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(app = name, "cannot be brought back: {error:#}");
-                    println!("failed app={name} {}", format!("{error:#}").replace('\n', " | "));
+                    stdout::print(&format!(
+                        "failed app={name} {}",
+                        format!("{error:#}").replace('\n', " | ")
+                    ));
                     Some(name)
                 }
             }
