@@ -60,6 +60,8 @@ pub struct Service {
     pub cgroup: Option<PathBuf>,
     /// How much of the sandbox must hold.
     pub isolation: Isolation,
+    /// Told when all that was deployed is back, or has failed.
+    pub restored: Option<oneshot::Sender<()>>,
 }
 
 impl Lifetime {
@@ -79,7 +81,7 @@ impl Lifetime {
 /// # Errors
 /// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
 pub async fn serve(service: Service) -> anyhow::Result<()> {
-    let Service { home, lock, lifetime, cgroup, isolation } = service;
+    let Service { home, lock, lifetime, cgroup, isolation, restored: tell_restored } = service;
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
@@ -102,6 +104,9 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
             Lifetime::Foreground => lifetime.tell(News::Ready).await,
         }
         let _ = restored_to.send(());
+        if let Some(tell) = tell_restored {
+            let _ = tell.send(());
+        }
         std::future::pending().await
     };
     let reloading = async {
