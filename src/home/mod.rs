@@ -36,7 +36,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-pub use grant::{Grant, Grants, May, Needs};
+pub use grant::{Grant, Grants, May, Needs, Whom};
 pub use lock::{Lock, holder, lasting_holder};
 pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
