@@ -41,7 +41,7 @@ pub use lock::{Lock, holder, lasting_holder};
 pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
 pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
-pub use settings::Settings;
+pub use settings::{Settings, UploadSettings};
 pub use write::Prepared;
 
 use crate::sys::user;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use serde::Deserialize;
 
 use super::{Home, SecretSettings, grant::Grant, read::read};
@@ -11,6 +12,10 @@ use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 const KEEP: usize = 5;
+
+/// See [`UploadSettings`]: one bundle of the largest, and another.
+const UNDEPLOYED: u64 = 2 << 30;
+const KEEP_FREE: u64 = 1 << 30;
 
 /// The most bytes of the file.
 const MAX_SETTINGS: u64 = 256 << 10;
@@ -32,6 +37,24 @@ pub struct Settings {
     pub isolation: Option<Isolation>,
     /// Where secrets come from beside the home's files.
     pub secrets: SecretSettings,
+    /// How much others than the owner may bring.
+    pub uploads: UploadSettings,
+}
+
+/// The `[uploads]` table: bounds for users who may deploy some app, and not everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct UploadSettings {
+    /// The most bytes of one user's bundles that no app has been deployed from; the oldest ones go.
+    pub undeployed: ByteSize,
+    /// With less room than that on the home's disk they bring nothing.
+    pub keep_free: ByteSize,
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        Self { undeployed: ByteSize(UNDEPLOYED), keep_free: ByteSize(KEEP_FREE) }
+    }
 }
 
 impl Default for Settings {
@@ -43,6 +66,7 @@ impl Default for Settings {
             admin: vec![],
             isolation: None,
             secrets: SecretSettings::default(),
+            uploads: UploadSettings::default(),
         }
     }
 }
@@ -105,6 +129,8 @@ mod tests {
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),
             ("keep = ", false),
+            ("[uploads]\nundeployed = \"100MiB\"\nkeep-free = \"10GiB\"\n", true),
+            ("[uploads]\nundeployed = \"much\"\n", false),
         ] {
             fs::write(folder.path().join("settings.toml"), text).unwrap();
             assert_eq!(Settings::load(&home).is_ok(), right, "{text}");

@@ -110,7 +110,7 @@ pub(super) fn compiler(request: &CompileRequest) -> Profile {
 /// apps, secrets and native code. The path is one without links.
 pub(super) fn storekeeper(home: &Path, what: &What) -> Profile {
     let (read, written): (&[&str], &[&str]) = match what {
-        What::Add => (&["settings.toml"], &["store"]),
+        What::Add { .. } => (&["settings.toml"], &["store"]),
         What::Look { .. } | What::List => (&["settings.toml", "store"], &[]),
         What::Prune { .. } => (&[], &["store"]),
         What::Verify => (&["store"], &[]),

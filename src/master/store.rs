@@ -18,7 +18,7 @@ use crate::{
     admin::MAX_ARCHIVE,
     ipc::{
         link,
-        store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
+        store::{Answer, MAX_REPLY, StoreReply, StoreRequest, UploadBy, What},
     },
     sys::{
         inherit::{COMPONENT_FD, CONTROL_FD},
@@ -36,6 +36,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
 
+/// The longest that a storekeeper may leave a piece lying: it waits for the store's lock, or a disk.
+const TAKE_PAUSE: Duration = Duration::from_secs(60);
+
 /// The longest that an archive may take to come.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -48,14 +51,14 @@ pub(super) async fn ask(home: &Path, what: What) -> anyhow::Result<Answer> {
     finish(stream, child).await
 }
 
-/// Takes in an archive.
+/// Takes in an archive, of somebody who has bounds or not.
 ///
 /// # Errors
 /// As [`ask`]; the client stops sending.
-pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer> {
+pub(super) async fn add(home: &Path, archive: Incoming, by: Option<UploadBy>) -> anyhow::Result<Answer> {
     let (sender, receiver) = pipe::pipe().context("cannot make a pipe for an archive")?;
     let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
-    let (stream, child) = start(home, What::Add, Some(receiver)).await?;
+    let (stream, child) = start(home, What::Add { by }, Some(receiver)).await?;
     point::reach("add-begun");
     let Ok(uploaded) = timeout(UPLOAD_TIMEOUT, upload(sender, archive)).await else {
         bail!("the archive did not come within {}", humantime::format_duration(UPLOAD_TIMEOUT));
@@ -110,10 +113,14 @@ async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
         if sum > MAX_ARCHIVE {
             bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
         }
-        if let Some(pipe) = &mut to
-            && pipe.write_all(data).await.is_err()
-        {
-            to = None;
+        if let Some(pipe) = &mut to {
+            let Ok(taken) = timeout(TAKE_PAUSE, pipe.write_all(data)).await else {
+                let limit = humantime::format_duration(TAKE_PAUSE);
+                bail!("the storekeeper took nothing of the archive for {limit}");
+            };
+            if taken.is_err() {
+                to = None;
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     ipc::store::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
-    store::{Checked, Damage, Store, Stored},
+    store::{Checked, Damage, Store, Stored, Uploader},
     sys::{inherit, limits, name, parent, point, priority, sandbox},
 };
 
@@ -66,9 +66,13 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
 fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
     let home = Home::of_master(&request.home);
     match &request.what {
-        What::Add => {
+        What::Add { by } => {
             let archive = inherit::take(inherit::COMPONENT_FD).context("no archive was handed over")?;
-            let store = Store::open(home.folder())?;
+            let store = Store::open(home.folder())?.on_behalf_of(by.as_ref().map(|by| Uploader {
+                uid: by.uid,
+                most: by.most,
+                used: by.used.iter().filter_map(|digest| digest.parse().ok()).collect(),
+            }));
             let added = store.add(File::from(archive), &Limits::default(), &trust(&home)?)?;
             Ok(Answer::Added(shown(&added.bundle, &added.signer)))
         }

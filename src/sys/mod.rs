@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod clock;
 mod clone;
 pub mod daemon;
+pub mod disk;
 pub mod fd_socket;
 pub mod inherit;
 pub mod limits;

@@ -17,20 +17,24 @@ mod lag;
 mod prune;
 mod restore;
 mod turns;
+mod upload;
 mod work;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context as _, bail};
-use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 pub(super) use job::{Action, Job};
+pub(super) use upload::Uploads;
 
-use self::turns::{Turn, Turns};
+use self::{
+    turns::{Turn, Turns},
+    upload::UnderWay,
+};
 use super::{admin::Events, apps::Apps, status::AppStatus, store};
 use crate::{
     admin::{self, Event, FailedApp, Verified},
@@ -50,12 +54,16 @@ struct Inner {
     failed: Mutex<BTreeMap<String, String>>,
     /// Told when the master is to stop.
     stop: Notify,
+    /// The bundles that jobs are about, by app: no record names them yet.
+    meant: Mutex<BTreeMap<String, String>>,
+    uploads: UnderWay,
 }
 
 impl Deployer {
     pub(super) fn new(home: Home, apps: Apps) -> Self {
-        let (turns, failed) = Default::default();
-        Self(Arc::new(Inner { home, apps, turns, failed, stop: Notify::new() }))
+        let (turns, failed, meant, uploads) = Default::default();
+        let stop = Notify::new();
+        Self(Arc::new(Inner { home, apps, turns, failed, stop, meant, uploads }))
     }
 
     fn home(&self) -> &Home {
@@ -74,6 +82,15 @@ impl Deployer {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn meant_by_app(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.meant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bundles that jobs under way are about.
+    fn meant(&self) -> BTreeSet<String> {
+        self.meant_by_app().values().cloned().collect()
+    }
+
     /// Starts a job. It goes on to its end whoever listens, or until another one comes first.
     pub(super) fn begin(&self, job: Job, events: Events) -> anyhow::Result<()> {
         let turn = match self.turns().of(&job.app, job.action.word()) {
@@ -86,6 +103,7 @@ impl Deployer {
             let (turn, worked) = match deployer.turn(turn, &job).await {
                 Ok(turn) => {
                     let worked = deployer.work(&job, &turn, &events).await;
+                    deployer.meant_by_app().remove(&job.app);
                     (Some(turn), worked)
                 }
                 Err(error) => (None, Err(error)),
@@ -160,14 +178,6 @@ impl Deployer {
             anyhow::Ok(names.into_iter().map(load).collect())
         };
         tokio::task::spawn_blocking(load).await.context("reading the records broke")?
-    }
-
-    /// Takes in a bundle.
-    pub(super) async fn add(&self, archive: Incoming) -> anyhow::Result<Bundle> {
-        match store::add(self.home().folder(), archive).await? {
-            Answer::Added(bundle) => Ok(bundle),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
     }
 
     /// The bundles that there are. An app whose record can't be read is left out, and logged.

@@ -164,6 +164,7 @@ impl Work<'_> {
         let looking = self.deployer.look(digest, &self.job.app, trust, &self.record);
         let (bundle, app) = self.unless_cancelled(looking).await?;
         self.meant = Some(deployed(&bundle));
+        self.deployer.meant_by_app().insert(self.job.app.clone(), bundle.digest.clone());
         Ok((bundle, app))
     }
 
