@@ -32,6 +32,10 @@ may = [\"read\"]
 [[admin]]
 uid = 61002
 may = [\"deploy good\"]
+
+[[admin]]
+user = \"root\"
+may = [\"read\"]
 ";
 
 /// Sends `$ARGV[1]` and says what comes back.
