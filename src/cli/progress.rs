@@ -1,6 +1,9 @@
 //! A line on standard error that shows what is going on, on a terminal. In a pipe it is quiet.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -15,7 +18,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Shown from now on, unless the title is empty. Gone from the terminal when dropped.
     pub(super) fn new(title: String) -> Self {
-        if title.is_empty() || !std::io::stderr().is_terminal() {
+        if title.is_empty() || !io::stderr().is_terminal() {
             return Self { bar: ProgressBar::hidden() };
         }
         let bar = ProgressBar::new_spinner().with_prefix(title);
@@ -33,19 +36,20 @@ impl Progress {
 
     /// A line on standard output that stays.
     pub(super) fn print(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+        // Who reads it may have gone: a master that deploys does not end for that.
+        let _ = self.bar.suspend(|| writeln!(io::stdout(), "{line}"));
     }
 
     /// A line on standard error that stays.
     pub(super) fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        let _ = self.bar.suspend(|| writeln!(io::stderr(), "{line}"));
     }
 
     /// It went well. Said on a terminal only.
     pub(super) fn done(self, what: &str) {
         self.bar.finish_and_clear();
-        if std::io::stderr().is_terminal() {
-            eprintln!("{what}");
+        if io::stderr().is_terminal() {
+            let _ = writeln!(io::stderr(), "{what}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
+    future::pending,
     io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -9,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use tokio::sync::oneshot;
 
-use super::{cgroup::Cgroup, deploy, home::Home as HomeOption, isolation::Isolation};
+use super::{cgroup::Cgroup, deploy, home::Home as HomeOption, isolation::Isolation, print_failure};
 use crate::{
     admin::Client,
     home::{Home, Lock, holder, lasting_holder},
@@ -60,16 +62,18 @@ impl Start {
             let lock = Lock::take(&home)?;
             let isolation = self.isolation.of(&home)?;
             let (lifetime, cgroups) = (Lifetime::Background, self.cgroup.folders());
-            return serve(Service { home, lock, lifetime, cgroups, isolation }).await;
+            return serve(Service { home, lock, lifetime, cgroups, isolation, restored: None }).await;
         }
         if self.foreground {
             let lock = Lock::take(&home)?;
             let isolation = self.isolation.of(&home)?;
-            let deploying = tokio::spawn(deploy_all(home.clone(), self.paths));
+            let (restored_to, restored) = oneshot::channel();
+            let deploying = deploy_when(restored, home.clone(), self.paths);
             let (lifetime, cgroups) = (Lifetime::Foreground, self.cgroup.folders());
+            let restored = Some(restored_to);
             tokio::select! {
-                result = serve(Service { home, lock, lifetime, cgroups, isolation }) => return result,
-                deployed = failed(deploying) => return deployed,
+                result = serve(Service { home, lock, lifetime, cgroups, isolation, restored }) => return result,
+                deployed = deploying => return deployed,
             }
         }
         // An app of before that fails is no reason not to deploy another one.
@@ -97,31 +101,48 @@ pub(super) fn again(home: &Home, cgroup: &Cgroup, isolation: &Isolation) -> anyh
     Ok(())
 }
 
-/// Returns only where deploying failed.
-async fn failed(deploying: tokio::task::JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
-    match deploying.await {
-        Ok(Ok(())) => std::future::pending().await,
-        Ok(Err(error)) => Err(error),
-        Err(error) => Err(error.into()),
+/// Deploys these when what was deployed is back: that may be the same apps. Returns only where that failed, and
+/// nothing else serves: what does is worth more than what does not come.
+async fn deploy_when(restored: oneshot::Receiver<()>, home: Home, paths: Vec<PathBuf>) -> anyhow::Result<()> {
+    // The master says why it ended.
+    if restored.await.is_err() {
+        return pending().await;
     }
+    if let Err(error) = deploy_all(home.clone(), paths).await {
+        if is_empty(&home).await {
+            return Err(error);
+        }
+        print_failure(&error);
+    }
+    pending().await
 }
 
+/// One that fails is no reason not to deploy the others: the last failure is the error, those before are said.
 async fn deploy_all(home: Home, paths: Vec<PathBuf>) -> anyhow::Result<()> {
     let client = Client::new(home);
+    let mut result = Ok(());
     for path in paths {
         client.answers().await?;
-        deploy::folder(&client, &path).await?;
+        if let Err(error) = deploy::folder(&client, &path).await
+            && let Err(before) = std::mem::replace(&mut result, Err(error))
+        {
+            print_failure(&before);
+        }
     }
-    Ok(())
+    result
 }
 
 /// A master in which nothing is deployed is of no use to who asked for an app.
 async fn stop_if_empty(home: &Home) {
-    let client = Client::new(home.clone());
-    let status = client.get::<crate::admin::Status>("/v1/status").await;
-    if status.is_ok_and(|status| status.apps.is_empty() && status.failed.is_empty()) {
+    if is_empty(home).await {
         let _ = super::stop::stop(home).await;
     }
+}
+
+async fn is_empty(home: &Home) -> bool {
+    let client = Client::new(home.clone());
+    let status = client.get::<crate::admin::Status>("/v1/status").await;
+    status.is_ok_and(|status| status.apps.is_empty() && status.failed.is_empty())
 }
 
 /// Starts it, shows its lines until it closes its stdout, and gives how many apps failed.

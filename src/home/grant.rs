@@ -1,7 +1,7 @@
 //! Who else may do what at the admin socket: `[[admin]]` in `settings.toml`. The home's owner and root may do
-//! everything, always. Pure, but for finding a user's id by name.
+//! everything, always. Pure, but for [`Grants::look_up`], which finds users' ids by name.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, io};
 
 use serde::Deserialize;
 
@@ -12,9 +12,18 @@ use crate::{manifest::is_app_name, sys::user};
 #[serde(try_from = "Text")]
 pub struct Grant {
     /// Whose.
-    pub uid: u32,
+    pub whom: Whom,
     /// All of these.
     pub may: Vec<May>,
+}
+
+/// A user. One that goes by a name is looked up by who needs to know: that may take long, or fail for a while.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whom {
+    /// By its id.
+    Uid(u32),
+    /// By its name.
+    User(String),
 }
 
 /// As it stands in the file.
@@ -55,21 +64,47 @@ pub enum Needs<'a> {
     Any,
 }
 
-/// All that is granted.
+/// All that is granted, by uid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(Vec<Grant>);
+pub struct Grants(BTreeMap<u32, Vec<May>>);
 
 impl Grants {
-    /// Of the settings.
+    /// Of the settings. Those of users that can't be found are left out: why, stands beside. Blocks, maybe for
+    /// long.
     #[must_use]
-    pub fn new(grants: Vec<Grant>) -> Self {
-        Self(grants)
+    pub fn look_up(grants: Vec<Grant>) -> (Self, Vec<String>) {
+        Self::look_up_by(grants, user::id_of)
+    }
+
+    fn look_up_by(
+        grants: Vec<Grant>,
+        id_of: impl Fn(&str) -> io::Result<Option<u32>>,
+    ) -> (Self, Vec<String>) {
+        let (mut found, mut missing) = (BTreeMap::<u32, Vec<May>>::new(), vec![]);
+        for Grant { whom, may } in grants {
+            let uid = match whom {
+                Whom::Uid(uid) => uid,
+                Whom::User(user) => match id_of(&user) {
+                    Ok(Some(uid)) => uid,
+                    Ok(None) => {
+                        missing.push(format!("there is no user {user:?} on this machine"));
+                        continue;
+                    }
+                    Err(error) => {
+                        missing.push(format!("cannot look up the user {user:?}: {error}"));
+                        continue;
+                    }
+                },
+            };
+            found.entry(uid).or_default().extend(may);
+        }
+        (Self(found), missing)
     }
 
     /// Is nobody but the owner granted anything?
     #[must_use]
     pub fn are_empty(&self) -> bool {
-        self.0.iter().all(|grant| grant.may.is_empty())
+        self.0.values().all(Vec::is_empty)
     }
 
     /// Is this user granted anything?
@@ -90,7 +125,7 @@ impl Grants {
     }
 
     fn of(&self, uid: u32) -> impl Iterator<Item = &May> {
-        self.0.iter().filter(move |grant| grant.uid == uid).flat_map(|grant| &grant.may)
+        self.0.get(&uid).into_iter().flatten()
     }
 }
 
@@ -98,16 +133,14 @@ impl TryFrom<Text> for Grant {
     type Error = String;
 
     fn try_from(text: Text) -> Result<Self, String> {
-        let uid = match (text.uid, text.user) {
-            (Some(uid), None) => uid,
-            (None, Some(user)) => user::id_of(&user)
-                .map_err(|error| format!("cannot look up the user {user:?}: {error}"))?
-                .ok_or_else(|| format!("there is no user {user:?} on this machine"))?,
+        let whom = match (text.uid, text.user) {
+            (Some(uid), None) => Whom::Uid(uid),
+            (None, Some(user)) => Whom::User(user),
             (Some(_), Some(_)) | (None, None) => {
                 return Err("[[admin]] needs a `user` or a `uid`, and not both".to_owned());
             }
         };
-        Ok(Self { uid, may: text.may })
+        Ok(Self { whom, may: text.may })
     }
 }
 
@@ -159,7 +192,8 @@ mod tests {
             ("[[admin]]\nuid = 7\nmay = []", ""),
             ("[[admin]]\nmay = [\"read\"]", "needs a `user` or a `uid`"),
             ("[[admin]]\nuid = 7\nuser = \"root\"\nmay = [\"read\"]", "and not both"),
-            ("[[admin]]\nuser = \"no such user\"\nmay = [\"read\"]", "there is no user \"no such user\""),
+            // It may be there later.
+            ("[[admin]]\nuser = \"no such user\"\nmay = [\"read\"]", ""),
             ("[[admin]]\nuid = -1\nmay = [\"read\"]", "invalid value"),
             ("[[admin]]\nuid = 7", "missing field `may`"),
             ("[[admin]]\nuid = 7\nmay = [\"deploy\"]", "\"deploy\" is none of"),
@@ -181,7 +215,8 @@ mod tests {
         let text = "[[admin]]\nuid = 1\nmay = [\"read\"]\n[[admin]]\nuid = 2\nmay = [\"deploy shop\"]\n\
                     [[admin]]\nuid = 3\nmay = [\"admin\"]\n[[admin]]\nuid = 4\nmay = []\n\
                     [[admin]]\nuid = 1\nmay = [\"deploy blog\"]";
-        let grants = Grants::new(read(text).unwrap());
+        let (grants, missing) = Grants::look_up(read(text).unwrap());
+        assert_eq!(missing, [""; 0]);
         let (shop, blog) = (Needs::Deploy("shop"), Needs::Deploy("blog"));
         let cases: [(Needs<'_>, &[u32]); 8] = [
             (Needs::Read, &[1, 3]),
@@ -199,5 +234,20 @@ mod tests {
         }
         assert_eq!((0..6).filter(|uid| grants.know(*uid)).collect::<Vec<_>>(), [1, 2, 3]);
         assert!(!grants.are_empty() && Grants::default().are_empty());
+    }
+
+    #[test]
+    fn one_user_that_is_not_found_takes_nothing_from_others() {
+        let text = "[[admin]]\nuser = 'a'\nmay = ['read']\n[[admin]]\nuser = 'b'\nmay = ['read']\n\
+                    [[admin]]\nuser = 'c'\nmay = ['read']\n[[admin]]\nuid = 9\nmay = ['read']";
+        let id_of = |name: &str| match name {
+            "a" => Ok(Some(1)),
+            "b" => Ok(None),
+            _ => Err(io::Error::other("far away")),
+        };
+        let (grants, missing) = Grants::look_up_by(read(text).unwrap(), id_of);
+        assert_eq!((0..10).filter(|uid| grants.know(*uid)).collect::<Vec<_>>(), [1, 9]);
+        let expected = ["there is no user \"b\" on this machine", "cannot look up the user \"c\": far away"];
+        assert_eq!(missing, expected);
     }
 }

@@ -41,12 +41,12 @@ use std::{
 use anyhow::{Context as _, bail};
 
 pub use given::Given;
-pub use grant::{Grant, Grants, May, Needs};
+pub use grant::{Grant, Grants, May, Needs, Whom};
 pub use lock::{Lock, holder, lasting_holder};
 pub use policy::{Beyond, OutboundPolicy, Policy};
 pub use record::{Deployed, Entry, Record};
 pub use secrets::{AppSecrets, MAX_SECRET, MAX_SECRETS_BYTES, SecretSettings};
-pub use settings::Settings;
+pub use settings::{Settings, UploadSettings};
 pub use tenants::{Asks, Choice, Ids, Keeps, Tenant, TenantSettings, Uids, choose};
 pub use write::Prepared;
 
@@ -89,6 +89,13 @@ impl Home {
     /// The path can't be made absolute.
     pub fn of_another(folder: &Path) -> anyhow::Result<Self> {
         Ok(Self { folder: std::path::absolute(folder)? })
+    }
+
+    /// The one of the master that this process works for, who has opened it and hands over parts of it: nothing
+    /// is made or checked.
+    #[must_use]
+    pub fn of_master(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     fn check_version(&self) -> anyhow::Result<()> {

@@ -4,13 +4,18 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context as _;
+use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::{Home, May, SecretSettings, Tenant, TenantSettings, grant::Grant, read::read};
+use super::{Home, May, SecretSettings, Tenant, TenantSettings, Whom, grant::Grant, read::read};
 use crate::sys::sandbox::Isolation;
 
 /// Bundles of each app that are kept when the store is pruned, beside the deployed one.
 const KEEP: usize = 5;
+
+/// See [`UploadSettings`]: one bundle of the largest, and another.
+const UNDEPLOYED: u64 = 2 << 30;
+const KEEP_FREE: u64 = 1 << 30;
 
 /// The most bytes of the file.
 const MAX_SETTINGS: u64 = 256 << 10;
@@ -36,6 +41,24 @@ pub struct Settings {
     pub tenants: TenantSettings,
     /// Whose users are the user's choice.
     pub tenant: Vec<Tenant>,
+    /// How much others than the owner may bring.
+    pub uploads: UploadSettings,
+}
+
+/// The `[uploads]` table: bounds for users who may deploy some app, and not everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct UploadSettings {
+    /// The most bytes of one user's bundles that no app has been deployed from; the oldest ones go.
+    pub undeployed: ByteSize,
+    /// With less room than that on the home's disk they bring nothing.
+    pub keep_free: ByteSize,
+}
+
+impl Default for UploadSettings {
+    fn default() -> Self {
+        Self { undeployed: ByteSize(UNDEPLOYED), keep_free: ByteSize(KEEP_FREE) }
+    }
 }
 
 impl Default for Settings {
@@ -49,6 +72,7 @@ impl Default for Settings {
             secrets: SecretSettings::default(),
             tenants: TenantSettings::default(),
             tenant: vec![],
+            uploads: UploadSettings::default(),
         }
     }
 }
@@ -67,8 +91,8 @@ impl Settings {
     /// on which a part can't be had could not run two apps then.
     fn has_tenants(&self) -> bool {
         let pinned: BTreeSet<u32> = self.tenant.iter().map(|tenant| tenant.uid).collect();
-        let those_with = |has: fn(&May) -> bool| -> BTreeSet<u32> {
-            self.admin.iter().filter(|grant| grant.may.iter().any(has)).map(|grant| grant.uid).collect()
+        let those_with = |has: fn(&May) -> bool| -> BTreeSet<&Whom> {
+            self.admin.iter().filter(|grant| grant.may.iter().any(has)).map(|grant| &grant.whom).collect()
         };
         let deployers = those_with(|may| matches!(may, May::Deploy(_)));
         let admins = those_with(|may| matches!(may, May::Admin));
@@ -156,6 +180,8 @@ mod tests {
             ("require_signature = true\n", false),
             ("keep = \"2\"\n", false),
             ("keep = ", false),
+            ("[uploads]\nundeployed = \"100MiB\"\nkeep-free = \"10GiB\"\n", true),
+            ("[uploads]\nundeployed = \"much\"\n", false),
         ] {
             fs::write(folder.path().join("settings.toml"), text).unwrap();
             assert_eq!(Settings::load(&home).is_ok(), right, "{text}");

@@ -13,10 +13,10 @@ use std::{num::NonZeroU32, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::App;
+use crate::{digest::Digest, manifest::App};
 
 /// The most bytes of a request.
-pub const MAX_REQUEST: usize = 1 << 20;
+pub const MAX_REQUEST: usize = 8 << 20;
 
 /// The most bytes of a reply.
 pub const MAX_REPLY: usize = 16 << 20;
@@ -34,7 +34,10 @@ pub struct StoreRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// Take in the archive that comes by the pipe.
-    Add,
+    Add {
+        /// Who brings it, where that one has bounds.
+        by: Option<UploadBy>,
+    },
     /// Find a bundle, and make an app of it that can be run.
     Look {
         /// Its digest, or enough of its beginning.
@@ -55,6 +58,17 @@ pub enum What {
     },
     /// Read everything again.
     Verify,
+}
+
+/// Who brings a bundle, and how much that may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadBy {
+    /// The user's id.
+    pub uid: u32,
+    /// The most bytes of this user's bundles that nothing uses.
+    pub most: u64,
+    /// The digests of bundles that something uses.
+    pub used: Vec<String>,
 }
 
 /// Whether a signature is asked for.
@@ -80,8 +94,9 @@ pub enum Answer {
     Found(Bundle, Box<App>),
     /// To `List`.
     List(Vec<Bundle>),
-    /// To `Prune`.
-    Pruned(Pruned),
+    /// To `Prune`; and the components that no bundle has any more, whose native code is the master's to
+    /// remove.
+    Pruned(Pruned, Vec<Digest>),
     /// To `Verify`.
     Verified(Verified),
 }

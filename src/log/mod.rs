@@ -146,7 +146,9 @@ impl io::Write for Lines {
         if let Some(blackbox) = BLACKBOX.get() {
             blackbox.log(line);
         }
-        io::stderr().write_all(line).map(|()| line.len())
+        // Who read them may have gone. To say so there, as the subscriber would, ends the process.
+        let _ = io::stderr().write_all(line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -21,7 +21,7 @@ use super::{
     measure::measured,
     pids::Pids,
     release::Release,
-    reload::Reload,
+    reload::{Order, Reload},
     status::AppStatus,
     steps::Steps,
     turns::{self, Turns},
@@ -33,8 +33,8 @@ const MAX_STATUS_REQUESTS: usize = 8;
 /// The longest that an app's status is waited for.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Releases that wait for one app: it takes each at once, and keeps the last.
-const MAX_RELOADS: usize = 4;
+/// Orders that wait for one app: it takes each at once, and keeps the last release.
+const MAX_ORDERS: usize = 4;
 
 /// An app that has ended: an error is why it could not start.
 pub(super) type Ended = (String, anyhow::Result<()>);
@@ -61,7 +61,7 @@ struct Inner {
 struct Line {
     demand: watch::Sender<Demand>,
     status: mpsc::Sender<oneshot::Sender<AppStatus>>,
-    reload: mpsc::Sender<Reload>,
+    orders: mpsc::Sender<Order>,
     /// Closed when it is gone.
     gone: watch::Receiver<()>,
 }
@@ -106,16 +106,16 @@ impl Apps {
             bail!("the app {name} runs already");
         }
         let (status_to, status) = mpsc::channel(MAX_STATUS_REQUESTS);
-        let (reload_to, reload) = mpsc::channel(MAX_RELOADS);
+        let (orders_to, orders) = mpsc::channel(MAX_ORDERS);
         let (demand_to, demand) = watch::channel(Demand::Run);
         let (here, gone) = watch::channel(());
-        let line = Line { demand: demand_to, status: status_to, reload: reload_to, gone };
+        let line = Line { demand: demand_to, status: status_to, orders: orders_to, gone };
         lines.insert(name.clone(), line);
         drop(lines);
         let (pids, max_held) = (self.0.pids.clone(), self.0.max_held);
         let (messages, connections) = (self.0.messages.share(), self.0.connections.share());
         let spec = Spec { listener, max_held, pids, seed: seed(), release, steps, messages, connections };
-        let running = tokio::spawn(app::run(spec, Lines { demand, status, reload }));
+        let running = tokio::spawn(app::run(spec, Lines { demand, status, orders }));
         let apps = self.clone();
         tokio::spawn(async move {
             let result = match running.await {
@@ -141,8 +141,17 @@ impl Apps {
 
     /// What is to take over from what an app is now. False where the app isn't there.
     pub(super) async fn reload(&self, name: &str, reload: Reload) -> bool {
-        let Some(to) = self.lines().get(name).map(|line| line.reload.clone()) else { return false };
-        to.send(reload).await.is_ok()
+        self.order(name, Order::Reload(Box::new(reload))).await
+    }
+
+    /// What it was brought last and has not taken over yet is not wanted any more, for this reason.
+    pub(super) async fn cancel(&self, name: &str, why: &str) {
+        self.order(name, Order::Cancel(why.to_owned())).await;
+    }
+
+    async fn order(&self, name: &str, order: Order) -> bool {
+        let Some(to) = self.lines().get(name).map(|line| line.orders.clone()) else { return false };
+        to.send(order).await.is_ok()
     }
 
     /// What all are to do from now on. It only ever goes up.

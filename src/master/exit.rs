@@ -1,6 +1,13 @@
 //! How a process ended, in words. Used for children and compilers.
 
-use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus};
+use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use tokio::time::timeout;
+
+use crate::sys::spawn::Child;
+
+/// The longest that a child may take to end when it has closed its end.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The signals that end processes in practice, by Linux's numbers.
 const SIGNALS: [(i32, &str); 14] = [
@@ -33,6 +40,18 @@ pub(crate) fn reason(status: io::Result<ExitStatus>) -> String {
     match ended_by(status) {
         Some(name) => format!("signal {signal} ({name})"),
         None => format!("signal {signal}"),
+    }
+}
+
+/// Reaps a child that has nothing left to do, and kills it where it does not end by itself: one that was taken
+/// over may stay for ever.
+pub(crate) async fn ended(child: &mut Child) -> io::Result<ExitStatus> {
+    match timeout(EXIT_TIMEOUT, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            child.kill().await?;
+            child.wait().await
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::{io::AsyncReadExt as _, net::UnixStream, time::timeout};
 use super::{resolver, tenants};
 use crate::{
     cluster::Role,
-    ipc::{link, message::Boot},
+    ipc::{link, message::Boot, store::What},
     log,
     manifest::{Balance, Component, Worker},
     sys::{
@@ -162,14 +162,19 @@ pub(super) fn compiler(app: Option<&str>) -> Profile {
     profile(Room::Compiler, user, vec![], Network::None)
 }
 
-/// Of a storekeeper, which is the master's: what of the home it reads and changes, and no secrets. The path is one without links.
-pub(super) fn storekeeper(home: &Path) -> Profile {
+/// Of a storekeeper, which is the master's: what its request needs of the home. It reads what strangers packed, so
+/// it sees nothing of apps, secrets and native code. The path is one without links.
+pub(super) fn storekeeper(home: &Path, what: &What) -> Profile {
+    let (read, written): (&[&str], &[&str]) = match what {
+        What::Add { .. } => (&["settings.toml"], &["store"]),
+        What::Look { .. } | What::List => (&["settings.toml", "store"], &[]),
+        What::Prune { .. } => (&[], &["store"]),
+        What::Verify => (&["store"], &[]),
+    };
     // What is a link leads elsewhere, maybe: it has the link's place.
-    let at = |writable| move |name| Folder { source: home.join(name), at: At::Given, writable };
-    let read = ["version", "settings.toml", "policy.toml", "logs"].map(at(false));
-    let written = ["store", "cache", "apps"].map(at(true));
-    let folders = read.into_iter().chain(written).collect();
-    profile(Room::Storekeeper, User::Master, folders, Network::None)
+    let at = |writable| move |name: &&str| Folder { source: home.join(name), at: At::Given, writable };
+    let folders = read.iter().map(at(false)).chain(written.iter().map(at(true)));
+    profile(Room::Storekeeper, User::Master, folders.collect(), Network::None)
 }
 
 fn readable(source: PathBuf, at: At) -> Folder {

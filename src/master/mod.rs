@@ -55,6 +55,7 @@ mod serve;
 mod signals;
 mod state;
 mod status;
+mod stdout;
 mod steps;
 mod store;
 mod taken;

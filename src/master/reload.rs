@@ -40,7 +40,15 @@ pub struct Wish {
     pub done: oneshot::Sender<Result<(), String>>,
 }
 
-/// What an app is told.
+/// What an app is told, one after the other.
+pub(super) enum Order {
+    /// Be this from now on.
+    Reload(Box<Reload>),
+    /// Stay what you are, for this reason: what is under way is not wanted any more.
+    Cancel(String),
+}
+
+/// What an app is to become.
 pub(super) struct Reload {
     /// What it is to be from now on, or why it can't be.
     pub(super) release: Result<Release, String>,

@@ -1,7 +1,7 @@
 //! The master's life in the foreground: the apps of the command line, from their start to the last
 //! exit. `hatchery run` calls it.
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use tokio::{
@@ -17,6 +17,7 @@ use super::{
     release::{Release, compile_all, secrets_of},
     reload::{Load, Reloads, Wishes},
     signals::Signals,
+    stdout,
     steps::{Step, Steps},
     tenants,
 };
@@ -141,12 +142,8 @@ async fn print_ready(app: String, mut happens: mpsc::UnboundedReceiver<Step>) {
 
 /// The line that scripts wait for.
 pub(super) fn print_serves(app: &str, address: Option<SocketAddr>) {
-    let mut stdout = std::io::stdout().lock();
-    let printed = match address {
-        Some(address) => writeln!(stdout, "ready app={app} addr={address}"),
-        None => writeln!(stdout, "ready app={app}"),
-    };
-    if let Err(error) = printed.and_then(|()| stdout.flush()) {
-        tracing::warn!(%error, "cannot print the ready line");
-    }
+    stdout::print(&match address {
+        Some(address) => format!("ready app={app} addr={address}"),
+        None => format!("ready app={app}"),
+    });
 }

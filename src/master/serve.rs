@@ -21,7 +21,7 @@ use super::{
     manager::{News, tell},
     run::{end, open_files},
     signals::Signals,
-    tenants,
+    stdout, tenants,
 };
 use crate::{
     home::{Home, Keeps, Lock},
@@ -61,6 +61,8 @@ pub struct Service {
     pub cgroups: Vec<PathBuf>,
     /// How much of the sandbox must hold.
     pub isolation: Isolation,
+    /// Told when all that was deployed is back, or has failed.
+    pub restored: Option<oneshot::Sender<()>>,
 }
 
 impl Lifetime {
@@ -80,7 +82,7 @@ impl Lifetime {
 /// # Errors
 /// The cgroup can't be used, the admin socket can't be had, or the home can't be read.
 pub async fn serve(service: Service) -> anyhow::Result<()> {
-    let Service { home, lock, lifetime, cgroups, isolation } = service;
+    let Service { home, lock, lifetime, cgroups, isolation, restored: tell_restored } = service;
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
@@ -98,12 +100,15 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
         deployer.restore().await?;
         match lifetime {
             Lifetime::Background => {
-                println!("{SERVING}");
+                stdout::print(SERVING);
                 daemon::close_stdout().context("cannot close stdout")?;
             }
             Lifetime::Foreground => lifetime.tell(News::Ready).await,
         }
         let _ = restored_to.send(());
+        if let Some(tell) = tell_restored {
+            let _ = tell.send(());
+        }
         std::future::pending().await
     };
     let reloading = async {

@@ -22,7 +22,7 @@ use crate::{
     admin::MAX_ARCHIVE,
     ipc::{
         link,
-        store::{Answer, MAX_REPLY, StoreReply, StoreRequest, What},
+        store::{Answer, MAX_REPLY, StoreReply, StoreRequest, UploadBy, What},
     },
     log,
     sys::{
@@ -35,8 +35,14 @@ use crate::{
 /// The longest that a request may take once an archive is in.
 const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The longest that it may take to take in what it is asked, on a busy machine.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The longest between two pieces of an archive.
 const UPLOAD_PAUSE: Duration = Duration::from_secs(30);
+
+/// The longest that a storekeeper may leave a piece lying: it waits for the store's lock, or a disk.
+const TAKE_PAUSE: Duration = Duration::from_secs(60);
 
 /// The longest that an archive may take to come.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
@@ -49,14 +55,14 @@ pub(super) async fn ask(home: &Path, what: What) -> anyhow::Result<Answer> {
     finish(start(home, what, None).await?).await
 }
 
-/// Takes in an archive.
+/// Takes in an archive, of somebody who has bounds or not.
 ///
 /// # Errors
 /// As [`ask`]; the client stops sending.
-pub(super) async fn add(home: &Path, archive: Incoming) -> anyhow::Result<Answer> {
+pub(super) async fn add(home: &Path, archive: Incoming, by: Option<UploadBy>) -> anyhow::Result<Answer> {
     let (sender, receiver) = pipe::pipe().context("cannot make a pipe for an archive")?;
     let receiver = receiver.into_blocking_fd().context("cannot hand over a pipe")?;
-    let keeper = start(home, What::Add, Some(receiver)).await?;
+    let keeper = start(home, What::Add { by }, Some(receiver)).await?;
     point::reach("add-begun");
     let Ok(uploaded) = timeout(UPLOAD_TIMEOUT, upload(sender, archive)).await else {
         bail!("the archive did not come within {}", humantime::format_duration(UPLOAD_TIMEOUT));
@@ -76,7 +82,7 @@ struct Keeper {
 async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Result<Keeper> {
     // Without links: what is below it is found in the same place when the storekeeper is shut in.
     let home = home.canonicalize().context("cannot find the home")?;
-    let sandbox = Some(isolation::storekeeper(&home));
+    let sandbox = Some(isolation::storekeeper(&home, &what));
     let request =
         postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
@@ -95,8 +101,13 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     .context("cannot start a storekeeper")?;
     let listed = Helper::new(status::Helper::Storekeeper, None, &child, line);
     // One that ended at once is found by what it does not answer.
-    let _ = stream.write_all(&request).await;
-    let _ = stream.shutdown().await;
+    let asking = async {
+        let _ = stream.write_all(&request).await;
+        let _ = stream.shutdown().await;
+    };
+    if timeout(ASK_TIMEOUT, asking).await.is_err() {
+        bail!("a storekeeper did not take its request within {}", humantime::format_duration(ASK_TIMEOUT));
+    }
     Ok(Keeper { stream, child, _listed: listed })
 }
 
@@ -118,10 +129,14 @@ async fn upload(to: pipe::Sender, mut archive: Incoming) -> anyhow::Result<()> {
         if sum > MAX_ARCHIVE {
             bail!("the archive has more than {} MiB, the most that one may have", MAX_ARCHIVE >> 20);
         }
-        if let Some(pipe) = &mut to
-            && pipe.write_all(data).await.is_err()
-        {
-            to = None;
+        if let Some(pipe) = &mut to {
+            let Ok(taken) = timeout(TAKE_PAUSE, pipe.write_all(data)).await else {
+                let limit = humantime::format_duration(TAKE_PAUSE);
+                bail!("the storekeeper took nothing of the archive for {limit}");
+            };
+            if taken.is_err() {
+                to = None;
+            }
         }
     }
 }
@@ -136,12 +151,12 @@ async fn finish(keeper: Keeper) -> anyhow::Result<Answer> {
     };
     read.context("cannot read the store's answer")?;
     if reply.is_empty() {
-        bail!("the storekeeper ended without an answer ({})", exit::reason(child.wait().await));
+        bail!("the storekeeper ended without an answer ({})", exit::reason(exit::ended(&mut child).await));
     }
     if reply.len() > MAX_REPLY {
         bail!("the store's answer has more than {MAX_REPLY} bytes");
     }
     let reply: StoreReply = postcard::from_bytes(&reply).context("the store's answer is garbage")?;
-    let _ = timeout(STORE_TIMEOUT, child.wait()).await;
+    let _ = exit::ended(&mut child).await;
     reply.map_err(anyhow::Error::msg)
 }

@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     Error, Store, Stored,
-    stored::{INDEX, SIGNATURE, TREE},
+    stored::{INDEX, SIGNATURE, TREE, UPLOADER},
     verify::digest_of,
 };
 use crate::{
@@ -46,6 +46,9 @@ impl Store {
         let archive = Archive::open(archive, limits)?;
         point::reach("add-opened");
         let signer = bundle::verify(&archive.index_bytes, archive.signature.as_deref(), trust)?;
+        if let Some(uploader) = &self.uploader {
+            self.make_room(uploader, archive.index.bytes())?;
+        }
         let _lock = self.lock_shared()?;
         let (digest, signature) = (archive.digest, archive.signature.clone());
         let place = self.bundle(digest);
@@ -62,6 +65,9 @@ impl Store {
         write(&bundle.join(INDEX), &unpacked.index_bytes)?;
         if let Some(signature) = &signature {
             write(&bundle.join(SIGNATURE), signature.as_bytes())?;
+        }
+        if let Some(uploader) = &self.uploader {
+            write(&bundle.join(UPLOADER), uploader.uid.to_string().as_bytes())?;
         }
         sync::file_system(&bundle).map_err(Error::file("sync", &bundle))?;
         point::reach("add-synced");
@@ -104,6 +110,7 @@ impl Store {
             sync::folder(&folder).map_err(Error::file("sync", folder))?;
             there.signature = Some(signature);
         }
+        self.relabel(there.digest)?;
         Ok(Added { bundle: there, signer, added: false })
     }
 

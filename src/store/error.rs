@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use bytesize::ByteSize;
+
 use crate::{
     bundle::{self, SignError},
     digest::Digest,
@@ -47,6 +49,18 @@ pub enum Error {
         digest: Digest,
         /// How.
         why: String,
+    },
+    /// One user would bring more than it may.
+    #[error(
+        "the bundle has {bytes}, and bundles of uid {uid} that nothing uses may have {most} together (`uploads.undeployed` in settings.toml)"
+    )]
+    TooMuch {
+        /// The user's id.
+        uid: u32,
+        /// The bundle's.
+        bytes: ByteSize,
+        /// The limit.
+        most: ByteSize,
     },
     /// Somebody else has the lock.
     #[error("another hatchery works in the store {} and has not finished in {} s; try again", path.display(), waited.as_secs())]

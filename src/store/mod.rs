@@ -4,6 +4,7 @@
 //! blobs/sha256/HEX               one file of any bundle, mode 0444
 //! bundles/sha256-HEX/index.json  by whose digest the bundle goes
 //!                   /signature   where it is signed
+//!                   /uploader    the uid of who brought it, where that is not the owner
 //!                   /tree/…      its files: links to blobs
 //! tmp/                           what is being added or removed; emptied when the store is opened
 //! lock                           shared by who adds, exclusive for who removes
@@ -22,6 +23,7 @@ mod error;
 mod lock;
 mod prune;
 mod stored;
+mod uploads;
 mod verify;
 
 use std::{
@@ -35,6 +37,7 @@ pub use add::Added;
 pub use error::Error;
 pub use prune::Pruned;
 pub use stored::Stored;
+pub use uploads::Uploader;
 pub use verify::{Checked, Damage};
 
 use crate::digest::Digest;
@@ -55,6 +58,8 @@ pub fn digits(name: &str) -> Option<&str> {
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    /// Who brings what is added; `None`: the owner.
+    uploader: Option<Uploader>,
 }
 
 impl Store {
@@ -63,7 +68,7 @@ impl Store {
     /// # Errors
     /// It can't be read or made.
     pub fn open(home: &Path) -> Result<Self, Error> {
-        let store = Self { folder: home.join("store") };
+        let store = Self::of(home);
         for folder in [store.blobs(), store.bundles(), store.tmp()] {
             let make = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
             make.map_err(Error::file("make the folder", &folder))?;
@@ -82,7 +87,13 @@ impl Store {
     /// The store of a home in which somebody has it open. Makes and removes nothing.
     #[must_use]
     pub fn of(home: &Path) -> Self {
-        Self { folder: home.join("store") }
+        Self { folder: home.join("store"), uploader: None }
+    }
+
+    /// What is added from now on is of this user, who has bounds, or of the owner.
+    #[must_use]
+    pub fn on_behalf_of(self, uploader: Option<Uploader>) -> Self {
+        Self { uploader, ..self }
     }
 
     /// The bundle that goes by this name (see [`digits`]), if only one does.
@@ -119,13 +130,24 @@ impl Store {
     fn digests(&self) -> Result<Vec<Digest>, Error> {
         let folder = self.bundles();
         let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::file("read the folder", &folder))? {
+        let entries = match fs::read_dir(&folder) {
+            // Nothing was ever added.
+            Err(cause) if is_missing(&cause) => return Ok(found),
+            entries => entries.map_err(Error::file("read the folder", &folder))?,
+        };
+        for entry in entries {
             let name = entry.map_err(Error::file("read the folder", &folder))?.file_name();
             let hex = name.to_str().and_then(|name| name.strip_prefix("sha256-"));
             found.extend(hex.and_then(|hex| Digest::from_hex(hex).ok()));
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Where the files of a bundle are, if there is such a one.
+    #[must_use]
+    pub fn tree(&self, digest: Digest) -> PathBuf {
+        self.bundle(digest).join(stored::TREE)
     }
 
     fn blobs(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _};
 
-use super::{Error, Store};
+use super::{Error, Store, is_missing};
 use crate::{digest::Digest, sys::sync};
 
 /// What was removed.
@@ -23,13 +23,23 @@ impl Store {
     /// # Errors
     /// Something can't be removed. What is left is whole; another call goes on.
     pub fn prune(&self, keep: &BTreeSet<Digest>) -> Result<Pruned, Error> {
+        let go: Vec<_> = self.digests()?.into_iter().filter(|digest| !keep.contains(digest)).collect();
+        self.remove(&go)
+    }
+
+    /// Removes these, and blobs that no bundle has.
+    pub(super) fn remove(&self, go: &[Digest]) -> Result<Pruned, Error> {
         let _lock = self.lock_alone()?;
         let mut pruned = Pruned::default();
         let tmp = self.temporary()?;
-        for digest in self.digests()?.into_iter().filter(|digest| !keep.contains(digest)) {
+        for digest in go {
             // By one rename, so that there never is half a bundle.
-            let (from, to) = (self.bundle(digest), tmp.path().join(digest.hex()));
-            fs::rename(&from, to).map_err(Error::file("remove", from))?;
+            let (from, to) = (self.bundle(*digest), tmp.path().join(digest.hex()));
+            match fs::rename(&from, to) {
+                // Somebody else was first.
+                Err(cause) if is_missing(&cause) => continue,
+                renamed => renamed.map_err(Error::file("remove", from))?,
+            }
             pruned.bundles += 1;
         }
         let bundles = self.bundles();

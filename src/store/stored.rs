@@ -18,6 +18,7 @@ use crate::{
 pub(super) const INDEX: &str = "index.json";
 pub(super) const SIGNATURE: &str = "signature";
 pub(super) const TREE: &str = "tree";
+pub(super) const UPLOADER: &str = "uploader";
 
 /// The most bytes of a signature.
 const MAX_SIGNATURE: u64 = 4096;

@@ -345,3 +345,50 @@ fn a_full_disk_leaves_the_store_as_it_was() {
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stderr));
     assert!(said.contains("refusals on a small disk"), "{said}");
 }
+
+#[test]
+fn what_others_bring_is_bounded() {
+    let home = tempfile::tempdir().unwrap();
+    let owner = Store::open(home.path()).unwrap();
+    let archives: Vec<_> = (0..5).map(|n| archive(&n.to_string(), &[("x", &[n; 1000])], None)).collect();
+    let bytes = add(&owner, &archives[0]).unwrap().bundle.index.bytes();
+    let by = |uid, used: &[Digest]| {
+        let used = used.iter().copied().collect();
+        owner.clone().on_behalf_of(Some(Uploader { uid, most: 2 * bytes + 100, used }))
+    };
+    let added: Vec<_> = (1..3).map(|n| add(&by(7, &[]), &archives[n]).unwrap().bundle.digest).collect();
+    let there = || -> BTreeSet<_> { owner.list().unwrap().iter().map(|one| one.digest).collect() };
+    assert_eq!(there().len(), 3);
+    // The third one takes the place of the oldest one of the same user, and of nobody else's.
+    let others = add(&by(8, &[]), &archives[3]).unwrap().bundle.digest;
+    add(&by(7, &[]), &archives[4]).unwrap();
+    assert!(there().len() == 4 && !there().contains(&added[0]) && there().contains(&others));
+    // What something uses does not count, and stays.
+    add(&by(7, &[added[1]]), &archives[1]).unwrap();
+    assert!(there().len() == 5 && there().contains(&added[1]));
+    let small = Uploader { uid: 7, most: bytes / 2, used: BTreeSet::new() };
+    let error = add(&owner.clone().on_behalf_of(Some(small)), &archives[2]).unwrap_err().to_string();
+    assert!(error.contains("bundles of uid 7 that nothing uses may have"), "{error}");
+    assert_eq!(owner.verify().unwrap().damage, []);
+}
+
+#[test]
+fn who_brings_it_again_answers_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let owner = Store::open(home.path()).unwrap();
+    let (ours, theirs) = (archive("1", &[], None), archive("2", &[], None));
+    let by = |uid| {
+        let used = BTreeSet::new();
+        owner.clone().on_behalf_of(Some(Uploader { uid, most: 1 << 20, used }))
+    };
+    let label = |bundle: &Stored| fs::read_to_string(bundle.folder.parent().unwrap().join("uploader")).ok();
+    let mine = add(&owner, &ours).unwrap().bundle;
+    add(&by(7), &ours).unwrap();
+    assert_eq!(label(&mine), None, "the owner's stays the owner's");
+    let other = add(&by(7), &theirs).unwrap().bundle;
+    assert_eq!(label(&other).as_deref(), Some("7"));
+    add(&by(8), &theirs).unwrap();
+    assert_eq!(label(&other).as_deref(), Some("8"));
+    add(&owner, &theirs).unwrap();
+    assert_eq!(label(&other), None);
+}

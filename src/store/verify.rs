@@ -8,8 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Error, Store, Stored};
-use crate::digest::{Digest, Hashing};
+use super::{Error, Store, Stored, is_missing};
+use crate::{
+    bundle,
+    digest::{Digest, Hashing},
+};
+
+/// The files of a bundle that decide what runs.
+const RUNS: [&str; 3] = ["hatchery.toml", "agent.wasm", "worker.wasm"];
 
 /// What was read, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +51,11 @@ impl Store {
     pub fn verify(&self) -> Result<Checked, Error> {
         let folder = self.blobs();
         let mut blobs = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::file("read the folder", &folder))? {
+        let entries = match fs::read_dir(&folder) {
+            Err(cause) if is_missing(&cause) => return Ok(Checked::default()),
+            entries => entries.map_err(Error::file("read the folder", &folder))?,
+        };
+        for entry in entries {
             blobs.push(entry.map_err(Error::file("read the folder", &folder))?.path());
         }
         let mut hashed = Hashed::new();
@@ -76,6 +86,26 @@ impl Store {
             }
         }
         Ok(checked)
+    }
+}
+
+impl Stored {
+    /// Hashes what decides what runs, the manifest and the components, and holds it against the index.
+    ///
+    /// # Errors
+    /// One of them is not what was added.
+    pub fn check_what_runs(&self) -> Result<(), Error> {
+        let decides = |file: &&bundle::File| RUNS.contains(&file.path.as_str());
+        for file in self.index.files.iter().filter(decides) {
+            let found = hash(&self.folder.join(&file.path), &mut Hashed::new());
+            let why = match found {
+                Ok(found) if found == file.sha256 => continue,
+                Ok(found) => format!("its {} has the digest {found}", file.path),
+                Err(cause) => format!("its {} can't be read: {cause}", file.path),
+            };
+            return Err(Error::Damaged { digest: self.digest, why });
+        }
+        Ok(())
     }
 }
 

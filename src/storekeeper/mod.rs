@@ -1,11 +1,13 @@
 //! The storekeeper child: does one thing with the bundles of a home, and ends. It reads what strangers
-//! packed, so that the master need not.
+//! packed, so that the master need not; and may be taken over by that, so it sees no more of the home than its
+//! request needs, and the master holds its answer against what it asked for (`master::deploy`).
 
-mod data;
+#[cfg(debug_assertions)]
+mod liar;
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::File,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
 };
@@ -14,18 +16,20 @@ use anyhow::Context as _;
 
 use crate::{
     bundle::{Limits, Signer, Trust},
-    cache,
     digest::Digest,
-    home::{Home, Policy, Settings},
+    home::{Home, Settings},
     ipc::store::{
         Answer, Bundle, MAX_REPLY, MAX_REQUEST, Pruned, StoreReply, StoreRequest, TrustBy, Verified, What,
     },
-    store::{Checked, Damage, Store, Stored},
+    store::{Checked, Damage, Store, Stored, Uploader},
     sys::{inherit, limits, name, parent, point, priority, sandbox},
 };
 
 /// The most private memory that it may take, in bytes: far more than it does.
 const MEMORY: u64 = 512 << 20;
+
+/// What a bundle calls its components.
+const COMPONENTS: [&str; 2] = ["agent.wasm", "worker.wasm"];
 
 /// Does what the master asks for.
 ///
@@ -46,7 +50,11 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
     (&stream).take(MAX_REQUEST as u64).read_to_end(&mut request)?;
     let mut request: StoreRequest = postcard::from_bytes(&request)?;
     request.home = sandbox::place(&request.home);
+    #[cfg(debug_assertions)]
+    liar::fall_silent(&mut stream)?;
     let reply: StoreReply = answer(&request).map_err(|error| format!("{error:#}"));
+    #[cfg(debug_assertions)]
+    let reply = reply.map(liar::lie);
     let mut packet = postcard::to_stdvec(&reply)?;
     if packet.len() > MAX_REPLY {
         let reply: StoreReply = Err(format!("the answer has more than {MAX_REPLY} bytes"));
@@ -57,30 +65,30 @@ pub async fn run(master: i32) -> anyhow::Result<()> {
 }
 
 fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
-    let home = Home::open(&request.home)?;
-    let store = Store::open(home.folder())?;
+    let home = Home::of_master(&request.home);
     match &request.what {
-        What::Add => {
+        What::Add { by } => {
             let archive = inherit::take(inherit::COMPONENT_FD).context("no archive was handed over")?;
-            let trust = trust(&home)?;
-            let added = store.add(fs::File::from(archive), &Limits::default(), &trust)?;
+            let store = Store::open(home.folder())?.on_behalf_of(by.as_ref().map(|by| Uploader {
+                uid: by.uid,
+                most: by.most,
+                used: by.used.iter().filter_map(|digest| digest.parse().ok()).collect(),
+            }));
+            let added = store.add(File::from(archive), &Limits::default(), &trust(&home)?)?;
             Ok(Answer::Added(shown(&added.bundle, &added.signer)))
         }
         What::Look { digest, name, trust: by, workers } => {
             point::reach("look-begun");
-            let stored = store.get(digest)?;
+            let stored = Store::of(home.folder()).get(digest)?;
             let mut trust = trust(&home)?;
             trust.require &= *by == TrustBy::Settings;
             let signer = stored.signer(&trust)?;
+            stored.check_what_runs()?;
             let mut app = stored.app()?;
             name.clone_into(&mut app.name);
             if let (Some(workers), Some(worker)) = (workers, &mut app.worker) {
                 worker.workers = *workers;
             }
-            if matches!(by, TrustBy::Settings | TrustBy::PastWithPolicy) {
-                Policy::load(&home)?.check(&app)?;
-            }
-            data::place(&mut app, &home)?;
             point::reach("look-found");
             Ok(Answer::Found(shown(&stored, &signer), Box::new(app)))
         }
@@ -91,11 +99,11 @@ fn answer(request: &StoreRequest) -> anyhow::Result<Answer> {
                 let signer = stored.signer(&trust).unwrap_or(Signer::Nobody);
                 shown(stored, &signer)
             };
-            Ok(Answer::List(store.list()?.iter().map(shown).collect()))
+            Ok(Answer::List(Store::of(home.folder()).list()?.iter().map(shown).collect()))
         }
-        What::Prune { keep } => prune(&home, &store, keep),
+        What::Prune { keep } => prune(&Store::open(home.folder())?, keep),
         What::Verify => {
-            let Checked { bundles, files, damage } = store.verify()?;
+            let Checked { bundles, files, damage } = Store::of(home.folder()).verify()?;
             let line = |damage: &Damage| {
                 let of = damage.bundle.map(|digest| format!("bundle {digest}: ")).unwrap_or_default();
                 format!("{of}{}: {}", damage.path.display(), damage.what)
@@ -126,19 +134,19 @@ fn shown(stored: &Stored, signer: &Signer) -> Bundle {
     }
 }
 
-/// Bundles, their files, and native code of components that no bundle has any more.
-fn prune(home: &Home, store: &Store, keep: &[String]) -> anyhow::Result<Answer> {
+/// Bundles and their files. The native code of components that no bundle has any more is the master's to
+/// remove, who hears of which.
+fn prune(store: &Store, keep: &[String]) -> anyhow::Result<Answer> {
     let keep: BTreeSet<Digest> = keep.iter().filter_map(|digest| digest.parse().ok()).collect();
-    let files =
-        |stored: &Stored| -> Vec<Digest> { stored.index.files.iter().map(|file| file.sha256).collect() };
+    let components = |stored: &Stored| -> Vec<Digest> {
+        let files = stored.index.files.iter();
+        files.filter(|file| COMPONENTS.contains(&file.path.as_str())).map(|file| file.sha256).collect()
+    };
     let bundles = store.list()?;
     let (stay, go): (Vec<_>, Vec<_>) = bundles.iter().partition(|bundle| keep.contains(&bundle.digest));
-    let needed: BTreeSet<Digest> = stay.into_iter().flat_map(files).collect();
-    let unneeded: BTreeSet<Digest> =
-        go.into_iter().flat_map(files).filter(|digest| !needed.contains(digest)).collect();
+    let needed: BTreeSet<Digest> = stay.into_iter().flat_map(components).collect();
+    let unneeded: BTreeSet<Digest> = go.into_iter().flat_map(components).collect();
     let pruned = store.prune(&keep)?;
-    let compiled = cache::prune(&home.cache(), |component| unneeded.contains(component))?;
-    let bytes = pruned.bytes + compiled.bytes;
-    let compiled = compiled.entries;
-    Ok(Answer::Pruned(Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled, bytes }))
+    let pruned = Pruned { bundles: pruned.bundles, files: pruned.blobs, compiled: 0, bytes: pruned.bytes };
+    Ok(Answer::Pruned(pruned, unneeded.difference(&needed).copied().collect()))
 }

@@ -9,14 +9,19 @@
 //!   log TIMES HEX    these bytes so many times, on its standard error
 //!   grow MIB         memory that is kept
 //! ```
+//!
+//! Another file has what a storekeeper is to say in place of the truth (`storekeeper::liar`).
 
 /// The variable that names the file.
 pub const VARIABLE: &str = "HATCHERY_TEST_MISBEHAVE";
 
+/// The variable that names the file with a lie.
+pub const LIE: &str = "HATCHERY_TEST_LIE";
+
 #[cfg(debug_assertions)]
 mod tests_only {
     use std::{
-        fs::File,
+        fs::{self, File},
         io::{self, IoSlice, Write as _},
         os::{
             fd::{AsFd, AsRawFd as _, OwnedFd},
@@ -35,12 +40,24 @@ mod tests_only {
     /// The file, and this process as the host knows it.
     static KEPT: OnceLock<Option<(File, u32)>> = OnceLock::new();
 
+    /// What a storekeeper is to say.
+    static LIE: OnceLock<Option<String>> = OnceLock::new();
+
+    /// What this process is to say in place of the truth, if it is to.
+    pub fn lie() -> Option<&'static str> {
+        LIE.get()?.as_deref()
+    }
+
     /// To be called in a child, as long as it can open files.
     pub fn keep() {
+        LIE.get_or_init(|| {
+            let text = fs::read_to_string(std::env::var_os(super::LIE)?).ok()?;
+            Some(text.trim().to_owned())
+        });
         KEPT.get_or_init(|| {
             let file = File::open(std::env::var_os(super::VARIABLE)?).ok()?;
             // In a pid namespace of its own it has another number.
-            let own = std::fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()?;
+            let own = fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()?;
             Some((file, own))
         });
     }
@@ -130,7 +147,7 @@ mod tests_only {
 }
 
 #[cfg(debug_assertions)]
-pub use tests_only::{keep, send, watch};
+pub use tests_only::{keep, lie, send, watch};
 
 /// Nothing, in a build in which nothing is to happen.
 #[cfg(not(debug_assertions))]

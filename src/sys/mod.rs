@@ -11,6 +11,7 @@ mod clone;
 pub mod confines;
 pub mod connect;
 pub mod daemon;
+pub mod disk;
 pub mod fd_socket;
 pub mod folder;
 pub mod inherit;

@@ -185,3 +185,53 @@ async fn a_stop_meanwhile_stops() {
     service.start(&[]).await;
     assert!(service.ok(&["status"]).await.contains("0.1.0"));
 }
+
+#[tokio::test]
+async fn a_rollback_or_an_undeploy_ends_it_early() {
+    let (service, addr) = serving(Guest::ProbeP3, "round-robin").await;
+    let keys = format!("listen = \"{addr}\"");
+    let folder = service.write_to("2", &version(2, Guest::ProbeP3, &keys, ""));
+    let before = service.processes();
+    for (verb, left) in [("rollback", &["serving"][..]), ("undeploy", &[])] {
+        let watched = ["deploy", &folder, "--canary", "20", "--for", "1h", "--wait"];
+        let ending = async {
+            eventually("a canary", async || states(&service).await.iter().any(|s| s == "canary")).await;
+            service.ok(&[verb, "probe"]).await;
+        };
+        let (error, ()) = tokio::join!(service.fails(&watched), ending);
+        assert!(error.contains(&format!("it was ended by `{verb}` (uid ")), "{error}");
+        let apps = service.status().await["apps"].as_array().unwrap().clone();
+        assert_eq!(apps.len(), left.len(), "{verb}");
+        let entries = history(&service).await;
+        let canary = entries.iter().rev().find(|entry| entry["version"] == "0.2.0").unwrap();
+        assert!(canary["failure"].as_str().unwrap().contains(verb), "{canary}");
+        if verb == "rollback" {
+            // What served is what it went back to, not the version before that.
+            eventually("the end of its processes", async || service.processes() == before).await;
+            assert_eq!(states(&service).await, left);
+            assert_eq!(generation(addr).await, 1);
+        }
+    }
+    // Nothing is held any more.
+    service.ok(&["store", "prune"]).await;
+}
+
+/// It would start for 30 s yet.
+#[tokio::test]
+async fn what_has_not_started_ends_for_a_rollback_too() {
+    let (service, addr) = serving(Guest::ProbeP3, "round-robin").await;
+    let before = service.processes();
+    let keys = format!("listen = \"{addr}\"");
+    let hangs = service.write_to("2", &version(2, Guest::ProbeP3, &keys, "START = \"hang\""));
+    let ending = async {
+        eventually("its start", async || states(&service).await.iter().any(|s| s == "coming")).await;
+        service.ok(&["rollback", "probe"]).await;
+    };
+    let begun = std::time::Instant::now();
+    let deploy = ["deploy", &hangs];
+    let (error, ()) = tokio::join!(service.fails(&deploy), ending);
+    assert!(error.contains("it was ended by `rollback`"), "{error}");
+    eventually("the end of its processes", async || service.processes() == before).await;
+    println!("ended after {:?}", begun.elapsed());
+    assert_eq!(generation(addr).await, 1);
+}

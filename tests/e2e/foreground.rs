@@ -14,7 +14,7 @@ use nix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::support::{App, DEADLINE, Guest, Service, eventually, get, gone};
+use crate::support::{App, DEADLINE, Guest, Lines, Service, eventually, get, gone};
 
 /// Where systemd listens.
 struct Manager(UnixDatagram);
@@ -128,4 +128,62 @@ async fn the_log_is_cut_while_children_write() {
     let text = service.log();
     assert!(!text.contains('\0'), "there is a hole");
     assert!(text.lines().count() >= 8 && size() < 1 << 20, "{text}");
+}
+
+/// Its path is on the command line of a unit: the app is back already, or a newer version of it is.
+#[tokio::test]
+async fn what_is_deployed_already_does_not_end_it() {
+    let service = Service::new();
+    let app = |version: &str| {
+        let slow = "workers = 1\nenvironment = { START = \"slow:300\" }";
+        App::new("probe").version(version).worker(Guest::ProbeP3, slow)
+    };
+    let (same, older) = (service.write_to("2", &app("2.0.0")), service.write_to("1", &app("1.0.0")));
+    service.start(&[&same]).await;
+    service.ok(&["stop"]).await;
+
+    for path in [&same, &older] {
+        let mut command = service.command(&["start", "--foreground", path]);
+        let mut master = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = Lines::of(File::from(master.stdout.take().unwrap().into_owned_fd().unwrap()));
+        let stderr = Lines::of(File::from(master.stderr.take().unwrap().into_owned_fd().unwrap()));
+        // Once it is back, and once more it is deployed.
+        let is_deployed = || {
+            if path == &same {
+                stdout.count("ready app=probe") == 2
+            } else {
+                stderr.count("error: cannot deploy probe: version 1.0.0 is older than 2.0.0") == 1
+            }
+        };
+        eventually("what becomes of it", async || is_deployed()).await;
+        let addr = service.addr_of("probe").await;
+        assert_eq!(get(addr, "/hello").await.status, 200);
+        signal(&master, Signal::SIGTERM);
+        assert_eq!(master.wait().await.unwrap().code(), Some(0), "{}", stderr.ended().await);
+    }
+}
+
+/// `hatchery start` was ended by a Ctrl-C while apps came back.
+#[tokio::test]
+async fn one_that_nobody_reads_goes_on() {
+    let service = Service::new();
+    let slow = "workers = 1\nenvironment = { START = \"slow:500\" }";
+    let app = service.write(&App::new("probe").worker(Guest::ProbeP3, slow));
+    service.start(&[&app]).await;
+    service.ok(&["stop"]).await;
+
+    let mut command = service.command(&["start", "--background"]);
+    command.arg0("hatchery: master").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut master = command.spawn().unwrap();
+    drop((master.stdout.take(), master.stderr.take()));
+    eventually("the app", async || {
+        let status = service.run(&["status"]).await;
+        status.code == Some(0) && status.stdout.contains("probe")
+    })
+    .await;
+    assert_eq!(get(service.addr_of("probe").await, "/hello").await.status, 200);
+    // All that comes after it was brought back works too.
+    service.ok(&["reload", "probe"]).await;
+    service.ok(&["stop"]).await;
+    assert_eq!(master.wait().await.unwrap().code(), Some(0));
 }

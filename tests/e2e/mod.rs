@@ -58,6 +58,7 @@ mod requests;
 mod restart;
 mod run_tests;
 mod samples;
+mod scale;
 mod schedules;
 mod secrets;
 mod service;

@@ -37,6 +37,8 @@ may = [\"deploy good\"]
 [[admin]]
 uid = 61004
 may = [\"admin\"]
+user = \"root\"
+may = [\"read\"]
 ";
 
 /// Sends `$ARGV[1]` and says what comes back.
@@ -45,6 +47,16 @@ const ASK: &str = r#"
     $SIG{PIPE} = 'IGNORE';
     my $socket = IO::Socket::UNIX->new($ARGV[0]) or do { print "refused: $!"; exit };
     print $socket $ARGV[1]; $socket->flush;
+    print <$socket>;"#;
+
+/// Sends the archive `$ARGV[1]` to the store and says what comes back.
+const UPLOAD: &str = r#"
+    use IO::Socket::UNIX;
+    $SIG{PIPE} = 'IGNORE';
+    open my $file, '<:raw', $ARGV[1] or die; local $/; my $data = <$file>;
+    my $socket = IO::Socket::UNIX->new($ARGV[0]) or die;
+    printf $socket "POST /v1/bundles HTTP/1.1\r\nhost: h\r\ncontent-length: %d\r\n\r\n", length $data;
+    print $socket $data; $socket->flush;
     print <$socket>;"#;
 
 /// So many connections, each with some bytes, kept open until its stdin ends. Says how many it has.
@@ -230,4 +242,57 @@ async fn ten_thousand_connections_keep_nobody_out() {
     }
     let refusals = service.log().matches("connection to the admin socket is refused").count();
     assert!((1..20).contains(&refusals), "{refusals} lines for ten thousand refusals");
+}
+
+/// Who may deploy one app brings bundle after bundle.
+#[tokio::test]
+async fn who_may_deploy_can_not_fill_the_disk() {
+    if !is_root() {
+        return;
+    }
+    let service = open_to_all().await;
+    let archive = service.folder().join("archive").display().to_string();
+    let upload = async |number: u32| {
+        let version = good().version(&format!("7.0.{number}"));
+        let folder = service.write_to(&format!("good-{number}"), &version);
+        let _ = fs::remove_file(&archive);
+        service.ok(&["pack", &folder, "-o", &archive]).await;
+        fs::set_permissions(&archive, fs::Permissions::from_mode(0o644)).unwrap();
+        let socket = service.home().join("hatchery.sock");
+        let mut perl = Command::new("perl");
+        perl.args(["-e", UPLOAD]).arg(&socket).arg(&archive).current_dir("/").uid(DEPLOYER).gid(DEPLOYER);
+        String::from_utf8_lossy(&perl.output().unwrap().stdout).into_owned()
+    };
+    let versions = async || {
+        let listed: serde_json::Value =
+            serde_json::from_str(&service.ok(&["store", "list", "--json"]).await).unwrap();
+        let mut found: Vec<_> =
+            listed.as_array().unwrap().iter().map(|one| one["version"].to_string()).collect();
+        found.sort_unstable();
+        found
+    };
+    let set = |text: &str| {
+        fs::write(service.home().join("settings.toml"), format!("{SETTINGS}\n[uploads]\n{text}")).unwrap();
+    };
+    let said = upload(1).await;
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    let (_, bytes) = said.split_once("\"bytes\":").unwrap();
+    let bytes: u64 = bytes.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+    // Two, and no third one.
+    set(&format!("undeployed = {}", bytes * 2 + bytes / 2));
+    for number in 2..=5 {
+        let said = upload(number).await;
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    }
+    assert_eq!(versions().await, ["\"1.2.3\"", "\"7.0.4\"", "\"7.0.5\""]);
+    // None at all.
+    set(&format!("undeployed = {}", bytes / 2));
+    let said = upload(6).await;
+    assert!(said.contains("bundles of uid 61002 that nothing uses may have"), "{said}");
+    set("keep-free = \"1EiB\"");
+    let said = upload(6).await;
+    assert!(said.contains("nobody but its owner uploads (`uploads.keep-free` in settings.toml)"), "{said}");
+    // The owner has no bounds.
+    service.ok(&["deploy", &archive]).await;
+    assert!(versions().await.contains(&"\"7.0.6\"".to_owned()));
 }

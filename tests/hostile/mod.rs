@@ -16,6 +16,7 @@
 //! | HTTP | [`http`] |
 //! | native code that was tampered with, compilers that lie | [`cache`], `cache` |
 //! | what an escaped guest tries | [`drills`], [`isolation`] |
+//! | a storekeeper that was taken over | [`storekeeper`], [`drills`] |
 //! | the admin socket | [`admin`], `e2e::admin` |
 
 mod admin;
@@ -27,6 +28,7 @@ mod messages;
 mod output;
 mod protocol;
 mod reach;
+mod storekeeper;
 mod tenants;
 mod watch;
 

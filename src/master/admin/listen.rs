@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,19 +26,20 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{UnixListener, UnixStream},
-    task::{AbortHandle, spawn_blocking, yield_now},
+    task::{AbortHandle, yield_now},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_io_timeout::TimeoutStream;
 
 use super::{
+    granted::{Asking, Granted},
     reply::Body,
     routes::{self, Who},
     seats::{Class, Room, Seats},
 };
 use crate::{
     admin::Error,
-    home::{Grants, Home, Settings},
+    home::{Grants, Home},
     master::deploy::Deployer,
     sys::user,
 };
@@ -123,7 +124,7 @@ impl Socket {
     /// Never ends.
     pub(in super::super) async fn run(&self, deployer: Deployer) {
         let mut hall = Hall::new(&self.file, deployer);
-        let mut seen = None;
+        let mut asking = Asking::default();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -140,30 +141,12 @@ impl Socket {
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                _ = look.tick() => {
-                    let now = Stamp::of(&self.home);
-                    if seen.as_ref() != Some(&now) {
-                        // A user's name may have to be asked for far away.
-                        let home = self.home.clone();
-                        if let Ok(settings) = spawn_blocking(move || Settings::load(&home)).await {
-                            hall.settings(settings);
-                            seen = Some(now);
-                        }
-                    }
-                }
+                _ = look.tick() => if let Some(none) = asking.look(&self.home, Instant::now()) {
+                    hall.settings(none);
+                },
+                granted = asking.answer() => hall.settings(granted),
             }
         }
-    }
-}
-
-/// What tells one content of the settings from another. None where there is no file.
-#[derive(PartialEq, Eq)]
-struct Stamp(Option<(u64, i64, i64, u64)>);
-
-impl Stamp {
-    fn of(home: &Home) -> Self {
-        let found = fs::metadata(Settings::file(home)).ok();
-        Self(found.map(|found| (found.ino(), found.mtime(), found.mtime_nsec(), found.size())))
     }
 }
 
@@ -200,21 +183,22 @@ impl<'f> Hall<'f> {
     }
 
     /// They may have changed. Where they are not right nobody but the owner is granted anything.
-    fn settings(&mut self, settings: anyhow::Result<Settings>) {
-        let grants = match settings {
-            Ok(settings) => {
-                self.wrong = None;
-                Grants::new(settings.admin)
+    fn settings(&mut self, granted: Granted) {
+        let (grants, wrong) = match granted {
+            Ok((grants, missing)) if missing.is_empty() => (grants, None),
+            Ok((grants, missing)) => {
+                (grants, Some(format!("not all of [[admin]] is granted: {}", missing.join("; "))))
             }
             Err(error) => {
-                let wrong = format!("{error:#}");
-                if self.wrong.as_ref() != Some(&wrong) {
-                    tracing::warn!("the admin socket is its owner's alone: {wrong}");
-                    self.wrong = Some(wrong);
-                }
-                Grants::default()
+                (Grants::default(), Some(format!("the admin socket is its owner's alone: {error:#}")))
             }
         };
+        if let Some(wrong) = &wrong
+            && self.wrong.as_ref() != Some(wrong)
+        {
+            tracing::warn!("{wrong}");
+        }
+        self.wrong = wrong;
         let mode = if grants.are_empty() { PRIVATE } else { PUBLIC };
         if *self.grants != grants {
             self.grants = Arc::new(grants);

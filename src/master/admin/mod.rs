@@ -2,6 +2,7 @@
 //! is done elsewhere; here it is read, bounded, and answered.
 
 mod events;
+mod granted;
 mod listen;
 mod reply;
 mod routes;

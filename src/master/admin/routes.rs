@@ -16,7 +16,7 @@ use crate::{
     admin::{History, MAX_BODY, Master, Stopping},
     home::{Grants, Needs},
     manifest::is_app_name,
-    master::deploy::{Action, Deployer, Job},
+    master::deploy::{Action, Deployer, Job, Uploads},
 };
 
 /// For a body, archives excepted: those have limits of their own.
@@ -37,6 +37,14 @@ pub(super) struct Who {
 }
 
 impl Who {
+    /// Who may do everything may fill the disk.
+    fn uploads(&self) -> Uploads {
+        match &self.grants {
+            Some(grants) if !grants.allow(self.uid, Needs::Admin) => Uploads::By(self.uid),
+            Some(_) | None => Uploads::Freely,
+        }
+    }
+
     /// Before anything of the request is looked at but its method and path.
     fn may(&self, method: &Method, path: &[&str]) -> Result<(), Refusal> {
         let Some(grants) = &self.grants else { return Ok(()) };
@@ -76,7 +84,7 @@ async fn route(
     match (&parts.method, path) {
         (&Method::GET, ["master"]) => Ok(json(&Master::here())),
         (&Method::GET, ["status"]) => Ok(json(&deployer.status().await)),
-        (&Method::POST, ["bundles"]) => Ok(json(&deployer.add(body).await?)),
+        (&Method::POST, ["bundles"]) => Ok(json(&deployer.add(body, who.uploads()).await?)),
         (&Method::GET, ["store"]) => Ok(json(&deployer.bundles().await?)),
         (&Method::POST, ["store", "prune"]) => Ok(json(&deployer.prune(read(body).await?).await?)),
         (&Method::POST, ["store", "verify"]) => Ok(json(&deployer.verify().await?)),

@@ -9,9 +9,11 @@
 //! state, routes and children (`running`); they share pids and, mostly, the listener.
 
 mod canary;
+mod cancel;
 mod kept;
 mod quota;
 mod report;
+mod scaling;
 
 use std::{
     sync::Arc,
@@ -22,6 +24,7 @@ use anyhow::Context;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
+use self::scaling::Scaling;
 use super::{
     Demand, Spec,
     limits::Reasons,
@@ -41,7 +44,7 @@ use crate::{
         release::{Change, Release},
         reload::Reload,
         state::{Event, canary::Trial},
-        steps::{Step, Steps},
+        steps::Steps,
         turns::Share,
     },
 };
@@ -69,8 +72,8 @@ pub(super) struct Generations {
     serving: Running,
     /// It has been told to serve.
     serves: bool,
-    /// Hears when every worker of another number of them is ready.
-    scaling: Option<Steps>,
+    /// There are to be more workers of what serves, or fewer.
+    scaling: Option<Scaling>,
     /// Listeners that hand out their last connections; of which generation.
     closing: FuturesUnordered<BoxFuture<'static, u64>>,
     /// Drain, or could not start.
@@ -179,7 +182,8 @@ impl Generations {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         let trial = self.trial.as_ref().map(Trial::deadline);
-        self.all().filter_map(Running::deadline).chain(trial).min()
+        let scaling = self.scaling.as_ref().map(Scaling::deadline);
+        self.all().filter_map(Running::deadline).chain(trial).chain(scaling).min()
     }
 
     pub(super) fn tick(&mut self) {
@@ -315,10 +319,7 @@ impl Generations {
         if self.serves && self.leaving.is_empty() {
             self.serving.alone();
         }
-        if let Some(steps) = self.scaling.take_if(|_| self.serving.has_all_workers()) {
-            self.serving.say_serves(&steps);
-            steps.say(Step::Alone);
-        }
+        self.settle_scaling();
         let may_begin = self.serves && self.coming.is_none() && self.leaving.len() < MAX_LEAVING;
         if self.stopping.is_none()
             && may_begin
@@ -331,13 +332,7 @@ impl Generations {
     fn begin(&mut self, next: Next) {
         let Next { release, plan, steps } = next;
         if self.serving.release.change_to(&release) == Change::Workers {
-            let (app, workers) = (release.app.name.clone(), release.workers());
-            tracing::info!("scaled app={app} workers={workers}");
-            self.serving.scale(release);
-            if let Some(former) = self.scaling.replace(steps) {
-                former.failed("another number of workers was asked for");
-            }
-            return;
+            return self.scale(release, steps);
         }
         if plan.canary.is_some()
             && let Err(why) = self.may_share(&release)
@@ -368,6 +363,7 @@ impl Generations {
     /// New connections go to the coming one from now on, and the former one drains.
     fn switch(&mut self) {
         let Some(ready) = self.coming.take() else { return };
+        self.end_scaling();
         let mut old = std::mem::replace(&mut self.serving, ready);
         let new = &mut self.serving;
         old.superseded();

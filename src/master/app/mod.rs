@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   children's events --+                                  +-> Router -> frames --> children
-//!   stop, kill, reload -+-> the loop here -> Generations --+-> Cluster -> actions -> spawn, tell, kill
+//!   stop, kill, order  -+-> the loop here -> Generations --+-> Cluster -> actions -> spawn, tell, kill
 //!   timers -------------+                    (Running)     +-> Front (connections), shared
 //! ```
 //!
@@ -33,7 +33,7 @@ use super::{
     children::{Events, MAX_EVENTS},
     pids::Pids,
     release::Release,
-    reload::Reload,
+    reload::Order,
     status::AppStatus,
     steps::Steps,
     taken::Seen,
@@ -81,12 +81,12 @@ pub(crate) struct Lines {
     /// Who wants to know how it is.
     pub(crate) status: mpsc::Receiver<oneshot::Sender<AppStatus>>,
     /// What it is to be from now on.
-    pub(crate) reload: mpsc::Receiver<Reload>,
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 /// Runs an app until it has stopped and no process of it is left. An error: it could not start.
 pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
-    let Lines { mut demand, mut status, mut reload } = lines;
+    let Lines { mut demand, mut status, mut orders } = lines;
     let (events_to, mut events) = mpsc::channel(MAX_EVENTS);
     let (breaches_to, mut breaches) = mpsc::unbounded_channel();
     let share = spec.messages.clone();
@@ -125,7 +125,10 @@ pub(crate) async fn run(spec: Spec, lines: Lines) -> anyhow::Result<()> {
             }
             () = app.closed() => {}
             Some(asked) = status.recv() => { let _ = asked.send(app.status()); }
-            Some(reload) = reload.recv() => app.reload(reload),
+            Some(order) = orders.recv() => match order {
+                Order::Reload(reload) => app.reload(*reload),
+                Order::Cancel(why) => app.cancel(&why),
+            },
             _ = report.tick() => app.report_drops(),
             _ = look.tick(), if looking.is_none() && app.is_watched() => {
                 looking = app.look(Instant::now()).map(|wanted| spawn_blocking(move || wanted.look()));

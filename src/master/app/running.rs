@@ -226,11 +226,12 @@ impl Running {
         self.settle();
     }
 
-    /// Goes on with another number of workers, and nothing else changed.
-    pub(super) fn scale(&mut self, release: Release) {
+    /// Goes on with another number of workers, and nothing else changed. Gives what it was.
+    pub(super) fn scale(&mut self, release: Release) -> Release {
         let workers = release.workers();
-        self.release = release;
+        let former = std::mem::replace(&mut self.release, release);
         self.step(Event::Scale { workers });
+        former
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-use tokio::{sync::mpsc, time::sleep};
+use anyhow::{Context as _, bail};
+use tokio::{sync::mpsc, task::spawn_blocking, time::sleep};
 
-use super::Deployer;
+use super::{Deployer, found::checked};
 use crate::{
     admin::Event,
     home::Record,
@@ -42,10 +42,12 @@ impl Deployer {
         point::reach("look");
         let (digest, name, workers) = (digest.to_owned(), name.to_owned(), record.workers);
         let what = What::Look { digest, name, trust, workers };
-        match store::ask(self.home().folder(), what).await? {
-            Answer::Found(bundle, app) => Ok((bundle, *app)),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
+        let Answer::Found(bundle, app) = store::ask(self.home().folder(), what.clone()).await? else {
+            bail!("the store gave another answer than was asked for");
+        };
+        let home = self.home().clone();
+        let checking = spawn_blocking(move || checked(&home, &what, (bundle, *app)));
+        checking.await.context("checking what the store found broke")?
     }
 
     /// Compiles an app and brings it: as a generation of the one that runs, or as the first.

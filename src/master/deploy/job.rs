@@ -31,6 +31,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Does it end what is under way for the app, instead of waiting for that?
+    pub(super) fn comes_first(&self) -> bool {
+        matches!(self, Self::Rollback(_) | Self::Undeploy)
+    }
+
     /// For the history and the log.
     pub(crate) fn word(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 //! that is in its hands.
 //!
 //! `work` has one for each job. It wakes the loop a thousand times a second, so it must not be left on: it is
-//! stopped when a canary begins, which may take a day, and ends with the job at the latest.
+//! stopped when a canary begins, which may take a day, and ends with the job or after two minutes at the latest.
 
 use std::{
     sync::{
@@ -23,6 +23,9 @@ use crate::sys::usage::{self, Thread};
 
 /// How often the loop is asked to turn; less than that is not seen.
 const BEAT: Duration = Duration::from_millis(1);
+
+/// The longest that is measured.
+const MOST: Duration = Duration::from_secs(120);
 
 /// In milliseconds.
 #[derive(Default)]
@@ -59,7 +62,8 @@ impl Lag {
             let mut beats = interval(BEAT);
             beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let (mut last, mut before) = (Instant::now(), usage::thread());
-            loop {
+            let end = last + MOST;
+            while last < end {
                 beats.tick().await;
                 let (now, after) = (Instant::now(), usage::thread());
                 let late = now.saturating_duration_since(last).saturating_sub(BEAT);

@@ -1,7 +1,7 @@
 //! Deploys: from what the user asks for to what serves, and to the record of it.
 //!
 //! ```text
-//!   job: look (a storekeeper: is it whole, may it?) -> compile -> beside the old one, or the first
+//!   job: look (a storekeeper: is it whole, who signed it? `found`: may it?) -> compile -> beside the old one, or the first
 //!        -> serves: on file, synced -> alone: done
 //!          \-- any failure: in the history; what was there goes on
 //!   restore: the same from the records, at the start
@@ -10,28 +10,35 @@
 //! `admin` and `serve` call it. One job at a time for each app, and none while the store is pruned (`turns`).
 
 mod bring;
+mod data;
+mod found;
 mod job;
 mod lag;
+mod prune;
 mod restore;
 mod turns;
+mod upload;
 mod work;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context as _, bail};
-use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 pub(super) use job::{Action, Job};
+pub(super) use upload::Uploads;
 
-use self::turns::Turns;
+use self::{
+    turns::{Turn, Turns},
+    upload::UnderWay,
+};
 use super::{admin::Events, apps::Apps, helpers, measure::measured_helpers, status::AppStatus, store};
 use crate::{
-    admin::{self, Event, FailedApp, Prune, Pruned, Verified},
-    home::{Home, Record, Settings},
+    admin::{self, Event, FailedApp, Verified},
+    home::{Home, Record},
     ipc::store::{Answer, Bundle, What},
 };
 
@@ -47,12 +54,16 @@ struct Inner {
     failed: Mutex<BTreeMap<String, String>>,
     /// Told when the master is to stop.
     stop: Notify,
+    /// The bundles that jobs are about, by app: no record names them yet.
+    meant: Mutex<BTreeMap<String, String>>,
+    uploads: UnderWay,
 }
 
 impl Deployer {
     pub(super) fn new(home: Home, apps: Apps) -> Self {
-        let (turns, failed) = Default::default();
-        Self(Arc::new(Inner { home, apps, turns, failed, stop: Notify::new() }))
+        let (turns, failed, meant, uploads) = Default::default();
+        let stop = Notify::new();
+        Self(Arc::new(Inner { home, apps, turns, failed, stop, meant, uploads }))
     }
 
     fn home(&self) -> &Home {
@@ -71,12 +82,33 @@ impl Deployer {
         self.0.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts a job. It goes on to its end whoever listens.
+    fn meant_by_app(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.meant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bundles that jobs under way are about.
+    fn meant(&self) -> BTreeSet<String> {
+        self.meant_by_app().values().cloned().collect()
+    }
+
+    /// Starts a job. It goes on to its end whoever listens, or until another one comes first.
     pub(super) fn begin(&self, job: Job, events: Events) -> anyhow::Result<()> {
-        let turn = self.turns().of(&job.app)?;
+        let turn = match self.turns().of(&job.app, job.action.word()) {
+            Ok(turn) => Some(turn),
+            Err(_) if job.action.comes_first() && !self.turns().are_taken() => None,
+            Err(error) => return Err(error),
+        };
         let deployer = self.clone();
         tokio::spawn(async move {
-            let last = match deployer.work(&job, &events).await {
+            let (turn, worked) = match deployer.turn(turn, &job).await {
+                Ok(turn) => {
+                    let worked = deployer.work(&job, &turn, &events).await;
+                    deployer.meant_by_app().remove(&job.app);
+                    (Some(turn), worked)
+                }
+                Err(error) => (None, Err(error)),
+            };
+            let last = match worked {
                 Ok(done) => done,
                 Err(error) => {
                     let reason = format!("{error:#}");
@@ -89,6 +121,16 @@ impl Deployer {
             events.say(last);
         });
         Ok(())
+    }
+
+    /// The job's, once what is under way has ended for it.
+    async fn turn(&self, turn: Option<Turn>, job: &Job) -> anyhow::Result<Turn> {
+        if let Some(turn) = turn {
+            return Ok(turn);
+        }
+        let what = job.action.word();
+        let why = format!("it was ended by `{what}` (uid {})", job.uid);
+        self.turns().instead(&job.app, what, &why).await
     }
 
     /// The master is to stop.
@@ -139,14 +181,6 @@ impl Deployer {
         tokio::task::spawn_blocking(load).await.context("reading the records broke")?
     }
 
-    /// Takes in a bundle.
-    pub(super) async fn add(&self, archive: Incoming) -> anyhow::Result<Bundle> {
-        match store::add(self.home().folder(), archive).await? {
-            Answer::Added(bundle) => Ok(bundle),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
-    }
-
     /// The bundles that there are. An app whose record can't be read is left out, and logged.
     pub(super) async fn bundles(&self) -> anyhow::Result<Vec<admin::Bundle>> {
         let mut records = BTreeMap::new();
@@ -160,41 +194,6 @@ impl Deployer {
         }
         match store::ask(self.home().folder(), What::List).await? {
             Answer::List(bundles) => Ok(bundles.into_iter().map(|bundle| shown(bundle, &records)).collect()),
-            _ => bail!("the store gave another answer than was asked for"),
-        }
-    }
-
-    /// Removes bundles that nothing needs. It goes on to its end whoever listens.
-    pub(super) async fn prune(&self, prune: Prune) -> anyhow::Result<Pruned> {
-        // What is being deployed may not be on file yet; and what begins now might want what goes.
-        let turn = self.turns().of_all()?;
-        let deployer = self.clone();
-        let pruning = tokio::spawn(async move {
-            let _turn = turn;
-            deployer.prune_alone(prune).await
-        });
-        pruning.await.context("pruning the store broke")?
-    }
-
-    async fn prune_alone(&self, prune: Prune) -> anyhow::Result<Pruned> {
-        let keep = match prune.keep {
-            Some(keep) => keep,
-            None => {
-                let home = self.home().clone();
-                let load = tokio::task::spawn_blocking(move || Settings::load(&home));
-                load.await.context("reading the settings broke")??.keep
-            }
-        };
-        // All of them: of an app whose record can't be read nobody knows what it needs.
-        let records = self.records().await?.into_iter().map(|(_, record)| record);
-        let records: Vec<Record> = records.collect::<anyhow::Result<_>>()?;
-        let kept = |record: &Record| {
-            let others = if record.deployed.is_some() { keep.saturating_add(1) } else { keep };
-            record.bundles().into_iter().take(others)
-        };
-        let keep = records.iter().flat_map(kept).collect();
-        match store::ask(self.home().folder(), What::Prune { keep }).await? {
-            Answer::Pruned(pruned) => Ok(pruned),
             _ => bail!("the store gave another answer than was asked for"),
         }
     }

@@ -10,7 +10,7 @@ use super::Deployer;
 use crate::{
     home::{Deployed, Record},
     ipc::store::TrustBy,
-    master::{admin::Events, plan::Plan, run::print_serves, steps::Step},
+    master::{admin::Events, plan::Plan, run::print_serves, stdout, steps::Step},
 };
 
 /// How long after a failure an app is tried again.
@@ -31,7 +31,10 @@ impl Deployer {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::error!(app = name, "cannot be brought back: {error:#}");
-                    println!("failed app={name} {}", format!("{error:#}").replace('\n', " | "));
+                    stdout::print(&format!(
+                        "failed app={name} {}",
+                        format!("{error:#}").replace('\n', " | ")
+                    ));
                     Some(name)
                 }
             }
@@ -59,7 +62,7 @@ impl Deployer {
     }
 
     async fn bring_back(&self, name: &str) -> anyhow::Result<()> {
-        let result = match self.turns().of(name) {
+        let result = match self.turns().of(name, "restore") {
             Ok(_turn) => self.serve_again(name).await,
             // Nobody does something else with this app: it is still to come back.
             Err(error) if self.turns().are_taken() => Err(error),

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use semver::Version;
 use tokio::task::spawn_blocking;
 
-use super::{Deployer, Job, job::Action, lag::Lag};
+use super::{Deployer, Job, job::Action, lag::Lag, turns::Turn};
 use crate::{
     admin::{self, Deploy, Event},
     home::{Deployed, Entry, Prepared, Record},
@@ -23,10 +23,10 @@ use crate::{
 
 impl Deployer {
     /// Does it, notes it in the history, and gives the last event.
-    pub(super) async fn work(&self, job: &Job, events: &Events) -> anyhow::Result<Event> {
+    pub(super) async fn work(&self, job: &Job, turn: &Turn, events: &Events) -> anyhow::Result<Event> {
         let (begun, lag) = (Instant::now(), Lag::measure());
         let record = self.record(&job.app).await?;
-        let mut work = Work { deployer: self, job, events, lag, record, meant: None };
+        let mut work = Work { deployer: self, job, turn, events, lag, record, meant: None };
         if let Err(error) = work.run().await {
             work.note_failure(&error).await?;
             return Err(error);
@@ -51,6 +51,8 @@ impl Deployer {
 struct Work<'a> {
     deployer: &'a Deployer,
     job: &'a Job,
+    /// As long as it has that, the app is its own.
+    turn: &'a Turn,
     /// To whom it says what happens.
     events: &'a Events,
     lag: Lag,
@@ -95,6 +97,7 @@ impl Work<'_> {
         let name = &self.job.app;
         let to = match to {
             Some(digest) => digest.to_owned(),
+            None if self.has_ended_another() => return self.say_what_serves().await,
             None => match self.record.previous() {
                 Some(previous) => previous.digest,
                 None => bail!("no other bundle of {name} was deployed before; see `hatchery history {name}`"),
@@ -105,6 +108,22 @@ impl Work<'_> {
             bail!("{} was never deployed as {name}; use `hatchery deploy`", bundle.digest);
         }
         self.take_over(Candidate { bundle, app, plan: Plan::default() }).await
+    }
+
+    /// Did another version have to end for this job, one that did not serve yet? Then that is all that is to be
+    /// taken back.
+    fn has_ended_another(&self) -> bool {
+        let failed = self.record.history.last().is_some_and(|last| last.failure.is_some());
+        failed && self.turn.instead_of().is_some_and(|what| matches!(what, "deploy" | "rollback"))
+    }
+
+    async fn say_what_serves(&self) -> anyhow::Result<()> {
+        let running = self.deployer.apps().unmeasured().await;
+        let Some(app) = running.iter().find(|app| app.name == self.job.app) else {
+            return Err(self.not_deployed());
+        };
+        self.events.say(Event::Serving { generation: app.generation, address: app.address });
+        Ok(())
     }
 
     /// The same bundle once more.
@@ -142,8 +161,10 @@ impl Work<'_> {
 
     /// Finds a bundle: from now on the job is about it.
     async fn look(&mut self, digest: &str, trust: TrustBy) -> anyhow::Result<(Bundle, App)> {
-        let (bundle, app) = self.deployer.look(digest, &self.job.app, trust, &self.record).await?;
+        let looking = self.deployer.look(digest, &self.job.app, trust, &self.record);
+        let (bundle, app) = self.unless_cancelled(looking).await?;
         self.meant = Some(deployed(&bundle));
+        self.deployer.meant_by_app().insert(self.job.app.clone(), bundle.digest.clone());
         Ok((bundle, app))
     }
 
@@ -159,10 +180,21 @@ impl Work<'_> {
         // Now, while a full disk harms nobody.
         let mut prepared = Some(deployer.prepare(name, next).await?);
         point::reach("prepared");
-        let mut happens = deployer.start(app, plan, events).await?;
-        let mut serves = false;
-        loop {
-            let step = match happens.recv().await {
+        // It ends with what makes it begin: cancelled, it has not begun.
+        let mut happens = self.unless_cancelled(deployer.start(app, plan, events)).await?;
+        let (mut serves, mut is_cancelled) = (false, false);
+        while !(serves && is_cancelled) {
+            let happened = tokio::select! {
+                happened = happens.recv() => happened,
+                why = self.turn.cancelled(), if !is_cancelled => {
+                    is_cancelled = true;
+                    if !serves {
+                        deployer.apps().cancel(name, &why).await;
+                    }
+                    continue;
+                }
+            };
+            let step = match happened {
                 Some(step) => step,
                 None if serves => break,
                 None => bail!("{name} was stopped meanwhile"),
@@ -197,6 +229,15 @@ impl Work<'_> {
         }
         point::reach("alone");
         Ok(())
+    }
+
+    /// Does it, if nobody wants the job to end before.
+    async fn unless_cancelled<T>(&self, doing: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            biased;
+            why = self.turn.cancelled() => bail!(why),
+            done = doing => done,
+        }
     }
 
     /// What is on file is what serves; only the history grows.

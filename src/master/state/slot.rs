@@ -144,7 +144,7 @@ impl Slot {
         self.current.is_none() && self.coming.is_none() && self.leaving.is_empty()
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.current.as_ref().is_some_and(Occupant::is_ready)
     }
 
@@ -167,7 +167,7 @@ impl Slot {
         self.retired && self.is_empty()
     }
 
-    pub(super) fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         self.retired
     }
 

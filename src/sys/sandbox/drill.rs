@@ -47,8 +47,8 @@ struct Targets {
     port: u16,
     socket: String,
     file: PathBuf,
-    master: libc::c_int,
     home: PathBuf,
+    master: libc::c_int,
     /// Another tenant's.
     tenant: libc::c_int,
     folder: PathBuf,
@@ -68,8 +68,8 @@ pub(super) fn run(profile: &Profile) {
         port: port.parse().unwrap_or_default(),
         socket: socket.to_owned(),
         file: file.into(),
-        master: arguments.next().and_then(|text| text.parse().ok()).unwrap_or_default(),
         home: home.into(),
+        master: arguments.next().and_then(|text| text.parse().ok()).unwrap_or_default(),
         tenant: tenant.parse().unwrap_or_default(),
         folder: folder.into(),
         log: log.into(),
@@ -191,6 +191,12 @@ const ATTEMPTS: &[Attempt] = &[
     ("open another app's file", |to| open(&to.file)),
     ("open another app's file by /fds", |to| {
         open(Path::new("/fds/../..").join(to.file.strip_prefix("/").unwrap_or(&to.file)))
+    }),
+    ("list the apps of the home", |to| fs::read_dir(to.home.join("apps")).map(drop)),
+    ("write to the apps of the home", |to| fs::write(to.home.join("apps/drill"), "")),
+    ("list the secrets of the home", |to| fs::read_dir(to.home.join("secrets")).map(drop)),
+    ("connect to the admin socket", |to| {
+        std::os::unix::net::UnixStream::connect(to.home.join("hatchery.sock")).map(drop)
     }),
     ("list /", |_| {
         let names = fs::read_dir("/")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

@@ -56,7 +56,12 @@ impl Generations {
         let counted = || Pair { old: self.serving.compared(), new: coming.compared() };
         match trial.look(Instant::now(), counted) {
             Verdict::GoesOn => {}
-            Verdict::Worse(why) => self.take_back(&why),
+            Verdict::Worse(why) => {
+                if let Some(bad) = &mut self.coming {
+                    bad.keep_worst_lines();
+                }
+                self.take_back(&format!("the canary is worse: {why}"));
+            }
             Verdict::Fine(seen) => {
                 let (app, generation) = (&coming.release.app.name, coming.generation);
                 tracing::info!("promoted app={app} generation={generation}: {seen}");
@@ -70,13 +75,11 @@ impl Generations {
     }
 
     /// It drains: what it has accepted, it answers.
-    fn take_back(&mut self, why: &str) {
+    pub(super) fn take_back(&mut self, why: &str) {
         self.trial = None;
         let Some(mut bad) = self.coming.take() else { return };
-        bad.keep_worst_lines();
-        let why = format!("the canary is worse: {why}");
-        self.say_refused(&why);
-        bad.failed(&why);
+        self.say_refused(why);
+        bad.failed(why);
         bad.superseded();
         bad.step(Event::Retire);
         bad.front.share(None);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use super::Running;
 use crate::{
-    cluster::{Pid, Process, Role, State},
+    cluster::{Pid, Process, Role},
     ipc::counters::Snapshot,
     master::{
         app::limits::{Counted, Reasons},
@@ -36,11 +36,13 @@ impl Running {
         }
     }
 
-    /// Each of its workers is ready.
-    pub(in super::super) fn has_all_workers(&self) -> bool {
-        let is_ready = |process: &&Process| process.role == Role::Worker && process.state == State::Ready;
-        let ready = self.cluster.processes().iter().filter(is_ready).count();
-        u32::try_from(ready).is_ok_and(|ready| ready == self.release.workers())
+    /// The first worker from this slot on that is not ready, by name, and why its last process ended.
+    pub(in super::super) fn lacks(&self, from: u32) -> Option<(String, Option<&str>)> {
+        let is_lacking = |slot: &&Slot| {
+            slot.role == Role::Worker && slot.slot >= from && !slot.is_retired() && !slot.is_ready()
+        };
+        let slot = self.cluster.slots().find(is_lacking)?;
+        Some((slot.name(), slot.last_exit()))
     }
 
     /// `cache 0.1.0 (generation 2)`, without the app's name.

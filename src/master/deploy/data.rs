@@ -3,7 +3,7 @@
 //! the guest that writes to the outer one could put a link in the place of the inner one, of this version or
 //! of the next, and be given what the link leads to.
 //!
-//! The storekeeper calls it for an app that is to run. It removes nothing.
+//! `found` calls it for an app that is to run, whatever a storekeeper says of its folders. It removes nothing.
 
 use std::{
     ffi::OsString,
@@ -12,7 +12,7 @@ use std::{
         ffi::{OsStrExt as _, OsStringExt as _},
         fs::DirBuilderExt as _,
     },
-    path::Path,
+    path::{Component as Part, Path},
 };
 
 use anyhow::{Context as _, bail};
@@ -31,8 +31,7 @@ pub(super) fn place(app: &mut App, home: &Home) -> anyhow::Result<()> {
     let root = app.folder.clone();
     for component in components(app) {
         for folder in component.capabilities.folders.iter_mut().filter(|folder| folder.writable) {
-            let inside =
-                folder.source.strip_prefix(&root).ok().filter(|inside| !inside.as_os_str().is_empty());
+            let inside = folder.source.strip_prefix(&root).ok().filter(|inside| is_plain(inside));
             let Some(inside) = inside else {
                 bail!("the writable folder {} is not inside of {}", folder.source.display(), root.display());
             };
@@ -59,6 +58,11 @@ fn make(folder: &Path) -> anyhow::Result<()> {
         }
         made => made.with_context(|| format!("cannot make the folder {}", folder.display())),
     }
+}
+
+/// Some folder below, spelled in the one way.
+fn is_plain(inside: &Path) -> bool {
+    !inside.as_os_str().is_empty() && inside.components().all(|part| matches!(part, Part::Normal(_)))
 }
 
 /// The path as one name; no two paths have the same.
