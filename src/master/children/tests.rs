@@ -280,7 +280,6 @@ async fn children_of_one_app_get_no_more_than_those_of_another() {
 
 /// What the master hears of a child that takes so long to be started, and then to be put in its place, and then
 /// is killed.
-#[expect(clippy::zombie_processes, reason = "it is waited for by its pidfd")]
 async fn hears(hang_timeout: Duration, starts: Duration, put: Duration) -> Vec<String> {
     let (ours, theirs) = link::pair().expect("a socket");
     let (reader, _sender, writer) = split::<ToMaster, ToChild>(ours, link::Options::default());

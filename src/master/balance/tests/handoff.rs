@@ -138,9 +138,8 @@ fn nobody_answers_more_than_it_was_asked() {
         (
             "it was sent one, and has taken it",
             |rig| {
-                ([Accept, Taken] as [fn(ConnectionId) -> FromWorker; 2])
-                    .into_iter()
-                    .for_each(|word| rig.says(1, word(id(1))))
+                rig.says(1, Accept(id(1)));
+                rig.says(1, Taken(id(1)));
             },
             1,
         ),
