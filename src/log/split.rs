@@ -27,25 +27,21 @@ mod tests {
 
     #[test]
     fn lines_as_a_table() {
+        let no_lines: &[&str] = &[];
         for (writes, lines, left) in [
-            (vec!["one\ntw", "o\n\nthr"], vec!["one", "two", ""], "thr"),
-            (vec!["0123456789ab"], vec!["01234567", "89ab"], ""),
-            (vec!["01234567", "\n"], vec!["01234567", ""], ""),
-            (vec!["", "x"], vec![], "x"),
+            (&["one\ntw", "o\n\nthr"][..], &["one", "two", ""][..], "thr"),
+            (&["0123456789ab", "\n"], &["01234567", "89ab"], ""),
+            (&["01234567", "\n"], &["01234567", ""], ""),
+            (&["", "x"], no_lines, "x"),
         ] {
             let (mut open, mut out) = (vec![], vec![]);
-            for bytes in &writes {
+            for bytes in writes {
                 split(&mut open, bytes.as_bytes(), 8, |line| {
-                    out.push(String::from_utf8_lossy(line).into_owned())
+                    out.push(String::from_utf8_lossy(line).into_owned());
                 });
             }
-            if writes[0] == "0123456789ab" {
-                split(&mut open, b"\n", 8, |line| out.push(String::from_utf8_lossy(line).into_owned()));
-            }
-            assert_eq!(
-                (out, open.as_slice()),
-                (lines.iter().map(ToString::to_string).collect(), left.as_bytes())
-            );
+            assert_eq!(out, lines, "{writes:?}");
+            assert_eq!(open, left.as_bytes(), "{writes:?}");
         }
     }
 }

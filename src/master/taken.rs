@@ -164,7 +164,10 @@ mod tests {
         let processes = vec![(Member::Process(Pid(1)), std::process::id()), (Member::Broker(1), 0)];
         let wanted = Wanted { processes, ..Wanted::default() };
         let seen = wanted.look();
-        assert!(matches!(seen.memory.as_slice(), [(one, 1..)] if *one == Member::Process(Pid(1))), "{seen:?}");
+        assert!(
+            matches!(seen.memory.as_slice(), [(one, 1..)] if *one == Member::Process(Pid(1))),
+            "{seen:?}"
+        );
         assert_eq!(seen.disk, None);
     }
 }

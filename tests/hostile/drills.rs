@@ -25,9 +25,6 @@ const ROLES: [&str; 5] = ["agent", "worker", "compiler", "storekeeper", "broker"
 /// What the broker is there for. Which addresses it takes is `broker::rules`' affair.
 const BROKERS: &str = "connect to 127.0.0.1";
 
-/// What the storekeeper is there for, who removes what nobody needs. The key to write there it has not.
-const STOREKEEPERS: &str = "list the compile cache";
-
 /// Somebody without rights.
 const NOBODY: u32 = 65534;
 
