@@ -23,9 +23,7 @@ async fn one_file_is_compiled_once() {
     fs::remove_file(&cache).unwrap();
     cluster.launch(&[]);
     cluster.ready().await;
-    // Where the apps are different users, each has its own.
-    let tenants = if nix::unistd::geteuid().is_root() { 2 } else { 1 };
-    assert_eq!(cluster.log.count("compiling "), tenants, "{:?}", cluster.log.with("compiling "));
+    assert_eq!(cluster.log.count("compiling "), 1, "{:?}", cluster.log.with("compiling "));
     for (app, role) in [("both", "agent"), ("both", "worker"), ("third", "worker")] {
         let compiled = format!("compiled app=\"{app}\" role={role} ");
         assert_eq!(cluster.log.count(&compiled), 1, "{compiled}: {:?}", cluster.log.with("compiled"));

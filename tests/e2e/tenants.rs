@@ -62,7 +62,7 @@ async fn each_app_is_a_user_of_its_own_and_stays_it() {
     if !is_root() {
         return;
     }
-    let service = Service::new();
+    let service = Service::with_own_users();
     let (shop, blog) = (service.write(&app("shop")), service.write(&app("blog")));
     service.start(&[&shop, &blog]).await;
     let users = || {
@@ -78,7 +78,7 @@ async fn each_app_is_a_user_of_its_own_and_stays_it() {
     let shown: BTreeSet<_> = slots.iter().map(|slot| slot["process"]["sandbox"]["user"].as_u64()).collect();
     assert_eq!(shown, BTreeSet::from([Some(u64::from(both.0))]), "{status}");
     let table = service.ok(&["status", "--sandbox"]).await;
-    assert_eq!(table.matches(&both.1.to_string()).count(), 3, "{table}");
+    assert_eq!(table.matches(&both.1.to_string()).count(), 4, "{table}");
 
     // Files are the folder's owner's, whoever that is.
     let data = |app: &str| service.home().join("apps").join(app).join("data/data");
@@ -146,7 +146,7 @@ async fn a_tenant_is_who_the_settings_say() {
     if !is_root() {
         return;
     }
-    let service = Service::new();
+    let service = Service::with_own_users();
     let settings =
         "[tenants]\nuids = \"61100-61100\"\n[[tenant]]\napps = [\"shop-*\"]\nuid = 61111\ngid = 61112\n";
     fs::write(service.home().join("settings.toml"), settings).unwrap();

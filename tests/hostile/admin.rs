@@ -37,6 +37,8 @@ may = [\"deploy good\"]
 [[admin]]
 uid = 61004
 may = [\"admin\"]
+
+[[admin]]
 user = \"root\"
 may = [\"read\"]
 ";

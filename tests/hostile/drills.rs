@@ -92,7 +92,7 @@ async fn drill(user: Option<u32>, filter: &str) -> Outcomes {
     // It is there when the first child is.
     fs::write(service.home().join("cache.key"), [7; 32]).unwrap();
     // Of a master of its own, so that nothing but the machine is shared.
-    let tenant = Service::new();
+    let tenant = Service::with_own_users();
     let other = App::new("other").worker(Guest::ProbeP2, "workers = 1").file("data/own", b"mine");
     tenant.start(&[&tenant.write(&other)]).await;
     let process = tenant.processes().into_iter().find(|process| process.title == "hatchery: worker other/0");
@@ -232,7 +232,7 @@ async fn the_other_parts_keep_by_themselves_as_who_runs_the_tests() {
 /// mess of; but not to reach anybody with, nor to hold the master up.
 #[tokio::test]
 async fn a_shared_listener_is_good_for_nothing_else() {
-    let service = Service::new();
+    let service = Service::with_own_users();
     let app = App::new("probe").worker(Guest::ProbeP2, "workers = 1\nbalance = \"shared\"");
     let app = service.write(&app);
     let target = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -7,9 +7,6 @@ use tempfile::TempDir;
 /// Compiled components of all tests, so that each is compiled once. A home has a link to it.
 const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/e2e-cache");
 
-/// Who owns that.
-const TENANT: u32 = 2_097_199_999;
-
 /// Gone when dropped.
 pub(super) struct Place {
     pub(super) folder: TempDir,
@@ -23,9 +20,6 @@ impl Place {
         let place = Self::with_own_cache();
         fs::create_dir_all(CACHE).unwrap();
         symlink(CACHE, place.home().join("cache")).unwrap();
-        // Where the tests are root's: what is compiled for one app is for all of its tenant.
-        let tenant = format!("[[tenant]]\napps = [\"*\"]\nuid = {TENANT}\n");
-        fs::write(place.home().join("settings.toml"), tenant).unwrap();
         place
     }
 

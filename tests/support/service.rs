@@ -24,14 +24,26 @@ use super::{
 /// How long what it started may take to be gone at the end.
 const END: Duration = Duration::from_secs(20);
 
+/// Of most tests' apps.
+const TENANT: u32 = 2_097_199_999;
+
 /// One home.
 pub(crate) struct Service {
     place: Place,
 }
 
 impl Service {
-    /// Nothing runs in it yet.
+    /// Nothing runs in it yet. Where the tests are root's, all apps are of one tenant: what is compiled for one is
+    /// for all.
     pub(crate) fn new() -> Self {
+        let service = Self::with_own_users();
+        let tenant = format!("[[tenant]]\napps = [\"*\"]\nuid = {TENANT}\n");
+        fs::write(service.home().join("settings.toml"), tenant).unwrap();
+        service
+    }
+
+    /// Where the tests are root's, each app is a tenant.
+    pub(crate) fn with_own_users() -> Self {
         Self { place: Place::new() }
     }
 
