@@ -1,11 +1,15 @@
 //! Resource limits: the master's, which its children inherit, and a child's own.
 
-use std::{fs, io, sync::LazyLock, time::Duration};
+use std::{fs, io, os::fd::RawFd, sync::LazyLock, time::Duration};
 
 use nix::{
+    fcntl::{FcntlArg, fcntl},
     sys::resource::{Resource, getrlimit, setrlimit},
-    unistd::{SysconfVar, sysconf},
+    unistd::{SysconfVar, close, sysconf},
 };
+
+/// Files for which there is room from the start: 32 KiB of the kernel's memory.
+const ROOM: RawFd = 4095;
 
 /// Raises the limit of open files to what this user may have, and gives that number. Connections
 /// are fds, and the usual soft limit of 1024 is kept low only for programs that use `select`.
@@ -17,7 +21,19 @@ pub fn raise_nofile() -> io::Result<u64> {
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
+    make_room(hard);
     Ok(hard)
+}
+
+/// Has the kernel make this process's table of files as large as it may get, or [`ROOM`], at once. It doubles the
+/// table whenever it is full, and in a process with threads that waits for all CPUs (`expand_fdtable` in
+/// fs/file.c): 5 to 16 ms in which the loop that needs one more fd stands still.
+fn make_room(most: u64) {
+    let last = RawFd::try_from(most.saturating_sub(1)).unwrap_or(ROOM).min(ROOM);
+    // Closed at once; the table stays. Where it fails, it grows later.
+    if let Ok(fd) = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(last)) {
+        let _ = close(fd);
+    }
 }
 
 /// Caps what this process may have of private memory, in bytes: past it the system gives no more, and
@@ -47,7 +63,9 @@ pub fn cap_cpu(time: Duration) -> io::Result<()> {
 pub fn cap_nofile(most: u64) -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let most = most.min(hard);
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    make_room(most);
+    Ok(())
 }
 
 /// Caps the size of the files that this process writes, in bytes, for good: past it a write is an error
@@ -150,5 +168,9 @@ mod tests {
     fn soft_becomes_hard() {
         let hard = raise_nofile().unwrap();
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+        // The table's size.
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert!(size.trim().parse::<u64>().unwrap() >= hard.min(4096), "{size}");
     }
 }
