@@ -27,7 +27,7 @@ pub(super) struct Checked {
     /// The line that is not complete.
     open: Vec<u8>,
     /// Of the last line with a head: further ones of the same event have none.
-    head: Option<(Timestamp, Level)>,
+    head: Option<(String, Level)>,
 }
 
 impl Checked {
@@ -62,22 +62,27 @@ impl Checked {
             }
             Format::Text => {
                 if let Some(((time, level), text)) = as_text(line) {
-                    self.head = Some((time, level));
+                    self.head = Some((time.to_owned(), level));
                     self.write_text(time, level, &printable(text), out);
                     return true;
                 }
-                match (line.strip_prefix(text::FURTHER), self.head) {
+                match (line.strip_prefix(text::FURTHER), &self.head) {
                     (Some(further), Some(_)) if is_head_above => {
                         let _ = writeln!(out, "{}{}", text::FURTHER, printable(further));
                         true
                     }
                     (Some(further), Some((time, level))) => {
-                        self.write_text(time, level, &printable(further), out);
+                        self.write_text(time, *level, &printable(further), out);
                         true
                     }
                     _ => {
                         self.head = None;
-                        self.write_text(now, Level::WARN, &format!("raw | {}", printable(line)), out);
+                        self.write_text(
+                            &format!("{now:.3}"),
+                            Level::WARN,
+                            &format!("raw | {}", printable(line)),
+                            out,
+                        );
                         false
                     }
                 }
@@ -85,7 +90,7 @@ impl Checked {
         }
     }
 
-    fn write_text(&self, time: Timestamp, level: Level, text: &str, out: &mut String) {
+    fn write_text(&self, time: &str, level: Level, text: &str, out: &mut String) {
         // Writing to a string does not fail.
         let _ = text::head(out, time, level, self.look.coloured);
         let _ = writeln!(out, "{} {text}", self.whose);
@@ -98,12 +103,19 @@ impl Checked {
 }
 
 /// `TIME LEVEL text`, as `text::Text` writes it in a child.
-fn as_text(line: &str) -> Option<((Timestamp, Level), &str)> {
-    let (time, rest) = line.split_once(' ')?;
+fn as_text(line: &str) -> Option<((&str, Level), &str)> {
+    let (time, rest) = line.split_once(' ').filter(|(time, _)| is_time(time))?;
     let (level, text) = rest.split_at_checked(text::LEVEL)?;
     let word = level.trim_end();
     let level = Level::from_str(word).ok().filter(|level| level.as_str() == word)?;
-    Some(((time.parse().ok()?, level), text.strip_prefix(' ')?))
+    Some(((time, level), text.strip_prefix(' ')?))
+}
+
+/// Looks it as times here do? There are many lines, and which day it is is the child's word in any case.
+fn is_time(text: &str) -> bool {
+    const LOOK: &[u8] = b"0000-00-00T00:00:00.000Z";
+    let alike = |(have, want): (u8, &u8)| if *want == b'0' { have.is_ascii_digit() } else { have == *want };
+    text.len() == LOOK.len() && text.bytes().zip(LOOK).all(alike)
 }
 
 fn as_object(line: &str) -> Option<Map<String, Value>> {
@@ -155,6 +167,7 @@ mod tests {
             (format!("\x1b[2m{time} INFO  a\n"), format!("{raw}\\u{{1b}}[2m{time} INFO  a\n")),
             (format!("{time} info  a\n"), format!("{raw}{time} info  a\n")),
             (format!("{time} 1     a\n"), format!("{raw}{time} 1     a\n")),
+            (format!("{time}0 INFO  a\n"), format!("{raw}{time}0 INFO  a\n")),
             ("yesterday INFO  a\n".to_owned(), format!("{raw}yesterday INFO  a\n")),
             (format!("{time} INFO\n"), format!("{raw}{time} INFO\n")),
             ("\n".to_owned(), format!("{raw}\n")),

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{Whose, checked::Checked};
-use crate::cluster::Rate;
+use crate::{cluster::Rate, sys::priority};
 
 /// What a process that runs no guest may write, in bytes a second.
 pub const RATE: u64 = 1 << 20;
@@ -98,7 +98,11 @@ fn collector() -> io::Result<&'static Collector> {
     // Who comes second has started a thread for nothing, which ends when its runtime has nothing to do.
     let (pipes, fewer) = (Mutex::new(0), Condvar::new());
     if COLLECTOR.set(Collector { runtime: handle, pipes, fewer }).is_ok() {
-        let run = move || runtime.block_on(std::future::pending::<()>());
+        let run = move || {
+            // Who writes much waits, rather than those who have requests.
+            let _ = priority::give_way();
+            runtime.block_on(std::future::pending::<()>())
+        };
         thread::Builder::new().name("log".to_owned()).spawn(run)?;
     }
     COLLECTOR.get().ok_or_else(|| io::Error::other("the thread of the log was not started"))

@@ -34,7 +34,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let coloured = writer.has_ansi_escapes();
-        head(&mut writer, jiff::Timestamp::now(), *event.metadata().level(), coloured)?;
+        head(
+            &mut writer,
+            format_args!("{:.3}", jiff::Timestamp::now()),
+            *event.metadata().level(),
+            coloured,
+        )?;
         if let Some(name) = self.name {
             write!(writer, "{name} ")?;
         }
@@ -53,12 +58,12 @@ where
 /// The time and the level, and a blank after each.
 pub(super) fn head(
     to: &mut impl fmt::Write,
-    time: jiff::Timestamp,
+    time: impl fmt::Display,
     level: Level,
     coloured: bool,
 ) -> fmt::Result {
     let (dim, colour, plain) = if coloured { ("\x1b[2m", colour(level), "\x1b[0m") } else { ("", "", "") };
-    write!(to, "{dim}{time:.3}{plain} {colour}{level:<LEVEL$}{plain} ")
+    write!(to, "{dim}{time}{plain} {colour}{level:<LEVEL$}{plain} ")
 }
 
 fn colour(level: Level) -> &'static str {
