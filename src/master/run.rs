@@ -24,7 +24,7 @@ use super::{
 use crate::{
     home::Keeps,
     manifest::App,
-    sys::{limits::raise_nofile, sandbox::Isolation},
+    sys::{limits::raise_nofile, priority, sandbox::Isolation},
 };
 
 /// What the master is to run.
@@ -92,6 +92,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 /// How many the master may have open.
 pub(super) fn open_files() -> u64 {
+    let _ = priority::take_short_turns();
     raise_nofile().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files");
         USUAL_FDS

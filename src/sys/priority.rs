@@ -1,6 +1,6 @@
 //! How a process fares when there is less CPU time than is wanted.
 
-use std::io;
+use std::{io, time::Duration};
 
 use nix::{errno::Errno, libc};
 
@@ -20,6 +20,47 @@ const MOST: f64 = 19.0;
 /// The system's own.
 pub fn give_way() -> io::Result<()> {
     nice(BACKGROUND)
+}
+
+/// How long a thread may go on while another one waits for its CPU. The kernel's own is about 3 ms, which is
+/// what a request would wait for a guest that computes.
+const TURN: Duration = Duration::from_micros(300);
+
+/// Short turns for this thread, and for the threads and processes that it starts. What each gets is the same,
+/// but it comes sooner. Kernels before 6.12 ignore it.
+///
+/// # Errors
+/// The system's own.
+pub fn take_short_turns() -> io::Result<()> {
+    // SAFETY: takes numbers only, of this thread.
+    let niceness = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let attributes = Attributes {
+        size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
+        policy: u32::try_from(libc::SCHED_OTHER).map_err(io::Error::other)?,
+        flags: 0,
+        nice: niceness,
+        priority: 0,
+        runtime: u64::try_from(TURN.as_nanos()).map_err(io::Error::other)?,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: the attributes are as long as they say, and only read.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    Errno::result(done).map(drop).map_err(Into::into)
+}
+
+/// `struct sched_attr` of sched_setattr(2), in its first version. For this policy `runtime` is the length of a
+/// turn.
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
 }
 
 /// Takes a part of what it would get, for good: 1 to 100 of 100. A step of niceness is a fifth, so that it

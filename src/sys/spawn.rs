@@ -18,7 +18,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 use super::{
     clone::{Identity, Program},
     inherit::SANDBOX_FD,
-    memfd,
+    memfd, priority,
     process::First,
     sandbox::{Isolation, Namespaces, Profile, User, hand},
     user,
@@ -82,6 +82,8 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
     thread::Builder::new()
         .name("spawner".to_owned())
         .spawn(move || {
+            // Children have them from here.
+            let _ = priority::take_short_turns();
             for Order { spawn, runtime, reply } in taken {
                 let _entered = runtime.enter();
                 // Nobody waits any more: the child is dropped, and so killed.
