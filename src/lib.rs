@@ -25,7 +25,8 @@
 //! master hands over; an **agent** keeps its component's instance and the app's timers. A **broker** connects
 //! to other hosts for them, and alone decides where to. Every process has one current-thread Tokio runtime:
 //! parallelism is processes. The master has a **spawner** beside it, a thread that starts all children: that
-//! takes milliseconds, and a child dies with the thread that started it.
+//! takes milliseconds, and a child dies with the thread that started it. Another thread, the **log**, reads each
+//! child's standard error from a pipe of its own, puts the child's name before each line, and writes it out.
 //!
 //! A reload starts a new **generation** of an app beside the old one and switches when it is ready. Every
 //! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and
@@ -89,7 +90,7 @@
 //! | [`storekeeper`] | the child that looks at bundles | |
 //! | [`trial`] | the child that tries the sandbox out | |
 //! | [`host`] | wasmtime, and all that a guest can reach; knows neither roles nor `ipc` | x |
-//! | [`log`] | how lines look | x |
+//! | [`log`] | how lines look, and what children may write | x |
 //! | [`digest`] | the SHA-256 that files and bundles go by | x |
 //! | [`bundle`] | apps as archives: packing, unpacking, signatures | x |
 //! | [`store`] | the bundles that are kept below the home | x |

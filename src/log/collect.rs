@@ -101,7 +101,7 @@ fn collector() -> io::Result<&'static Collector> {
         let run = move || {
             // Who writes much waits, rather than those who have requests.
             let _ = priority::give_way();
-            runtime.block_on(std::future::pending::<()>())
+            runtime.block_on(std::future::pending::<()>());
         };
         thread::Builder::new().name("log".to_owned()).spawn(run)?;
     }
