@@ -22,6 +22,10 @@ use crate::{
 /// For a body, archives excepted: those have limits of their own.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What is taken of a body that nobody wants, in bytes and in time.
+const MAX_UNWANTED: usize = 64 << 20;
+const UNWANTED_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Answers one request of this user.
 pub(super) async fn answer(request: Request<Incoming>, who: &Who, deployer: &Deployer) -> Response<Body> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -71,6 +75,12 @@ fn needs<'a>(method: &Method, path: &[&'a str]) -> Needs<'a> {
     }
 }
 
+/// Who can't send all of an archive gets to read no answer: it hears that the connection broke.
+async fn let_go_by(body: Incoming) {
+    let mut body = Limited::new(body, MAX_UNWANTED);
+    let _ = timeout(UNWANTED_TIMEOUT, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+}
+
 async fn route(
     request: Request<Incoming>,
     who: &Who,
@@ -79,7 +89,10 @@ async fn route(
     let (parts, body) = request.into_parts();
     let parts_of_path: Vec<&str> = parts.uri.path().split('/').skip(1).collect();
     let ["v1", path @ ..] = parts_of_path.as_slice() else { return Err(unknown()) };
-    who.may(&parts.method, path)?;
+    if let Err(refusal) = who.may(&parts.method, path) {
+        let_go_by(body).await;
+        return Err(refusal);
+    }
     let uid = who.uid;
     match (&parts.method, path) {
         (&Method::GET, ["master"]) => Ok(json(&Master::here())),
