@@ -133,9 +133,10 @@ fn raw_object(line: &str, now: Timestamp) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Role;
 
     fn checked(format: Format, coloured: bool) -> Checked {
-        let whose = Whose { app: Some("cache".to_owned()), role: "worker", slot: Some(0) };
+        let whose = Whose::guest("cache", Role::Worker, 0);
         Checked::new(whose, Look { format, coloured })
     }
 

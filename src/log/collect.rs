@@ -60,7 +60,7 @@ static COLLECTOR: OnceLock<Collector> = OnceLock::new();
 /// # Errors
 /// The system's own.
 pub fn collect(whose: Whose, per_second: u64) -> io::Result<OwnedFd> {
-    let collector = collector()?;
+    let collector = COLLECTOR.get_or_init(start);
     let (ours, theirs) = io::pipe()?;
     let pipe = {
         let _entered = collector.runtime.enter();
@@ -88,24 +88,18 @@ impl Collector {
     }
 }
 
-/// Starts the thread with the first pipe.
-fn collector() -> io::Result<&'static Collector> {
-    if let Some(collector) = COLLECTOR.get() {
-        return Ok(collector);
-    }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+/// Starts the thread, with the first pipe.
+fn start() -> Collector {
+    const WHY: &str = "a process that can't start one thread can't run at all";
+    let runtime = Builder::new_current_thread().enable_all().build().expect(WHY);
     let handle = runtime.handle().clone();
-    // Who comes second has started a thread for nothing, which ends when its runtime has nothing to do.
-    let (pipes, fewer) = (Mutex::new(0), Condvar::new());
-    if COLLECTOR.set(Collector { runtime: handle, pipes, fewer }).is_ok() {
-        let run = move || {
-            // Who writes much waits, rather than those who have requests.
-            let _ = priority::give_way();
-            runtime.block_on(std::future::pending::<()>());
-        };
-        thread::Builder::new().name("log".to_owned()).spawn(run)?;
-    }
-    COLLECTOR.get().ok_or_else(|| io::Error::other("the thread of the log was not started"))
+    let run = move || {
+        // Who writes much waits, rather than those who have requests.
+        let _ = priority::give_way();
+        runtime.block_on(std::future::pending::<()>());
+    };
+    thread::Builder::new().name("log".to_owned()).spawn(run).expect(WHY);
+    Collector { runtime: handle, pipes: Mutex::new(0), fewer: Condvar::new() }
 }
 
 async fn read(mut pipe: Receiver, mut lines: Checked, per_second: u64) {

@@ -12,7 +12,7 @@ pub struct Whose {
     /// Its app, where it has one.
     pub app: Option<String>,
     /// What it is: `worker`, `agent`, `broker`, `compiler`, …
-    pub role: &'static str,
+    pub role: String,
     /// Which, where there are several of the role.
     pub slot: Option<u32>,
 }
@@ -21,23 +21,14 @@ impl Whose {
     /// Of an agent or a worker.
     #[must_use]
     pub fn guest(app: &str, role: Role, slot: u32) -> Self {
-        let (role, slot) = match role {
-            Role::Agent => ("agent", None),
-            Role::Worker => ("worker", Some(slot)),
-        };
-        Self { app: Some(app.to_owned()), role, slot }
+        let slot = (role == Role::Worker).then_some(slot);
+        Self { slot, ..Self::helper(Some(app), role) }
     }
 
-    /// Of another process of an app's.
+    /// Of another process, of an app's or of the master's.
     #[must_use]
-    pub fn of_app(app: &str, role: &'static str) -> Self {
-        Self { app: Some(app.to_owned()), role, slot: None }
-    }
-
-    /// Of one that works for the master.
-    #[must_use]
-    pub fn of_master(role: &'static str) -> Self {
-        Self { app: None, role, slot: None }
+    pub fn helper(app: Option<&str>, role: impl fmt::Display) -> Self {
+        Self { app: app.map(str::to_owned), role: role.to_string(), slot: None }
     }
 
     /// What lines of JSON have under `span`.
@@ -60,7 +51,7 @@ impl fmt::Display for Whose {
         if let Some(app) = &self.app {
             write!(formatter, "{app} ")?;
         }
-        formatter.write_str(self.role)?;
+        formatter.write_str(&self.role)?;
         self.slot.map_or(Ok(()), |slot| write!(formatter, "/{slot}"))
     }
 }

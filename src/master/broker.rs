@@ -52,11 +52,10 @@ use crate::{
         counters::{self, Snapshot},
         link::{self, Reader, Sender},
     },
-    log,
     manifest::App,
     sys::{
         fd_socket::FdSocket,
-        inherit::{CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD, LOG_FD},
+        inherit::{CONTROL_FD, COUNTERS_FD, HANDOFF_FD, HEARTBEAT_FD},
         spawn::{Child, Spawn, spawn},
     },
 };
@@ -220,23 +219,24 @@ async fn live(options: &Options, peers: &mut Peers, seen: &Seen) -> anyhow::Resu
     let (handoff, their_handoff) = FdSocket::pair()?;
     let (heartbeat, their_heartbeat) = link::pair()?;
     let (counters, their_counters) = counters::create()?;
-    let (told, report) = helpers::line()?;
-    let log = log::collect(log::Whose::of_app(&options.app.name, "broker"), options.app.limits.log_rate)?;
+    let App { name, limits, .. } = &options.app;
+    let (told, pipes) = helpers::line(status::Helper::Broker, Some(name), limits.log_rate)?;
     let spawned = spawn(Spawn {
         title: format!("hatchery: broker {}", options.app.name),
         args: super::arguments::of("broker"),
-        fds: vec![
-            (log, LOG_FD),
+        fds: [
             (their_stream, CONTROL_FD),
             (their_handoff, HANDOFF_FD),
             (their_heartbeat, HEARTBEAT_FD),
             (their_counters, COUNTERS_FD),
-            report,
-        ],
+        ]
+        .into_iter()
+        .chain(pipes)
+        .collect(),
         sandbox: Some(isolation::broker(&options.app.name)),
     });
     let mut child = spawned.await.context("it could not be started")?;
-    let helper = Helper::new(status::Helper::Broker, Some(&options.app.name), &child, told);
+    let helper = Helper::new(&child, told);
     seen.started(helper, counters);
     tracing::info!(app = options.app.name, os_pid = child.id(), "broker started");
     let link_options = link::Options { max_frame: MAX_REPORT, ..link::Options::default() };

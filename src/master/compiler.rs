@@ -28,8 +28,8 @@ use crate::{
     sys::{
         cgroup::AppLimits,
         fd_socket::FdSocket,
-        inherit::{COMPONENT_FD, CONTROL_FD, LOG_FD},
-        spawn::{Child, Spawn, spawn},
+        inherit::{COMPONENT_FD, CONTROL_FD},
+        spawn::{Spawn, spawn},
     },
 };
 
@@ -38,9 +38,6 @@ const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The longest that it may take to say its settings.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest that it may take to end once it has answered.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is to be compiled.
 pub(super) struct Task<'a> {
@@ -127,18 +124,17 @@ async fn ask(
     limit: Duration,
 ) -> anyhow::Result<Option<Asked>> {
     let (socket, theirs) = FdSocket::pair().context("cannot make a socket for a compiler")?;
-    let whose = log::Whose { app: app.map(str::to_owned), role: "compiler", slot: None };
-    let log = log::collect(whose, log::RATE).context("cannot make a pipe for a compiler's log")?;
-    let (line, told) = helpers::line().context("cannot make a pipe for a compiler")?;
+    let pipes = helpers::line(status::Helper::Compiler, app, log::RATE);
+    let (line, pipes) = pipes.context("cannot make pipes for a compiler")?;
     let mut child = spawn(Spawn {
         title: format!("hatchery: compiler {}{what}", app.map(|app| format!("{app} ")).unwrap_or_default()),
         args: super::arguments::of("compiler"),
-        fds: [(log, LOG_FD), (theirs, CONTROL_FD), told].into_iter().chain(fds).collect(),
+        fds: [(theirs, CONTROL_FD)].into_iter().chain(pipes).chain(fds).collect(),
         sandbox: Some(isolation::compiler(app)),
     })
     .await
     .context("cannot start a compiler")?;
-    let _listed = Helper::new(status::Helper::Compiler, app, &child, line);
+    let _listed = Helper::new(&child, line);
     let group = match (app, app_limits) {
         (Some(app), Some(limits)) => put_beside(groups::Work::Compiler, app, limits, child.id()).await,
         _ => None,
@@ -147,7 +143,7 @@ async fn ask(
         let _ = child.kill().await;
         return Ok(None);
     };
-    let status = end(&mut child).await;
+    let status = exit::ended(&mut child).await;
     if let Some(group) = group {
         group.ended().await;
     }
@@ -170,14 +166,6 @@ async fn exchange(
         return Ok(None);
     };
     postcard::from_bytes(&packet[..length]).map(Some).context("its answer is garbage")
-}
-/// Reaps it, and kills it if it does not end by itself.
-async fn end(child: &mut Child) -> io::Result<ExitStatus> {
-    if let Ok(status) = timeout(EXIT_TIMEOUT, child.wait()).await {
-        return status;
-    }
-    let _ = child.kill().await;
-    child.wait().await
 }
 
 /// The limit that ended it, if one did.

@@ -11,7 +11,7 @@ mod beside;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -22,14 +22,14 @@ use tokio::{
 };
 
 pub(super) use self::beside::{Work, put_beside};
-use super::os_pid::OsPid;
+use super::{isolation, os_pid::OsPid};
 use crate::{
     ipc::message::Boot,
     manifest::{App, show_size},
     sys::{
         cgroup::{AppLimits, Controller, Group, Member, OutOf, Tree, delegated},
         limits::machine_memory,
-        sandbox::Isolation,
+        sandbox::{self, Isolation},
     },
 };
 
@@ -44,9 +44,6 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a child's end waits for its group's.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What one process may have of threads and processes, as the sandbox has it too.
-const TASKS: u64 = 512;
-
 /// Generations of which the processes are counted: one that serves, and one that starts or drains.
 const GENERATIONS: u64 = 2;
 
@@ -55,9 +52,6 @@ const BESIDE: u64 = 3;
 
 /// The tree that is open.
 static TREE: Mutex<Weak<Tree>> = Mutex::new(Weak::new());
-
-/// What happens to an app with a limit that can't be held.
-static ISOLATION: OnceLock<Isolation> = OnceLock::new();
 
 /// The master's tree, as long as this lives.
 pub(super) struct Opened(Option<Arc<Tree>>);
@@ -76,8 +70,7 @@ impl Opened {
 ///
 /// # Errors
 /// A named folder can't be used.
-pub(super) async fn open(named: &[PathBuf], isolation: Isolation) -> anyhow::Result<Opened> {
-    let _ = ISOLATION.set(isolation);
+pub(super) async fn open(named: &[PathBuf]) -> anyhow::Result<Opened> {
     let tree = if named.is_empty() {
         delegated().and_then(|folder| open_delegated(&folder))
     } else {
@@ -162,7 +155,7 @@ pub(super) fn check(app: &App) -> anyhow::Result<()> {
     let app = &app.name;
     let lacks =
         "`cpus` can't be held: the master has no cgroup with the cpu controller; name one with --cgroup";
-    match ISOLATION.get().copied().unwrap_or_default() {
+    match isolation::in_force() {
         Isolation::Strict => {
             bail!("cannot start {app}: {lacks}, or take the key away, or set isolation = \"best-effort\"")
         }
@@ -179,7 +172,7 @@ pub(super) fn limits_of(app: &App) -> AppLimits {
         cpu_weight: app.limits.cpu_weight,
         cpus: app.limits.cpus,
         memory: app.limits.app_memory,
-        tasks: TASKS * GENERATIONS * processes,
+        tasks: sandbox::PROCESSES * GENERATIONS * processes,
     }
 }
 

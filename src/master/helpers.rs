@@ -1,5 +1,5 @@
 //! Processes that are neither agents nor workers, for `status`: since when they are there, and what they have
-//! shut themselves into, which each says by a pipe once all is set (`sandbox::tell`).
+//! shut themselves into, which each says by a pipe once all is set (`sandbox::tell`). And their logs.
 //!
 //! `broker` keeps its own; what `compile` and `store` start is listed here for as long as it runs.
 
@@ -15,7 +15,13 @@ use tokio::{io::AsyncReadExt as _, net::unix::pipe};
 use super::status::{self, HelperStatus, Sandbox};
 use crate::{
     cluster::State,
-    sys::{inherit::REPORT_FD, sandbox::Report, spawn::Child, user},
+    log,
+    sys::{
+        inherit::{LOG_FD, REPORT_FD},
+        sandbox::Report,
+        spawn::Child,
+        user,
+    },
 };
 
 /// The most bytes that one may say.
@@ -24,8 +30,12 @@ const MAX_REPORT: u64 = 4 << 10;
 /// Those that come and go by themselves; no more than there are of them.
 static LISTED: Mutex<Vec<Weak<Known>>> = Mutex::new(vec![]);
 
-/// The master's end of a helper's pipe.
-pub(super) struct Line(pipe::Receiver);
+/// The master's end of a helper's pipe, and whose it is.
+pub(super) struct Line {
+    pipe: pipe::Receiver,
+    role: status::Helper,
+    app: Option<String>,
+}
 
 /// One process. It is listed for as long as this lives.
 pub(super) struct Helper(Arc<Known>);
@@ -39,24 +49,32 @@ struct Known {
     said: OnceLock<Option<Report>>,
 }
 
-/// A pipe for a helper that is to be started: our end, and its end with its number.
-pub(super) fn line() -> io::Result<(Line, (OwnedFd, RawFd))> {
-    let (theirs, ours) = pipe::pipe()?;
-    Ok((Line(ours), (theirs.into_blocking_fd()?, REPORT_FD)))
+/// Pipes for a helper that is to be started, which may log so many bytes a second: our end, and its ends with their
+/// numbers.
+pub(super) fn line(
+    role: status::Helper,
+    app: Option<&str>,
+    log_rate: u64,
+) -> io::Result<(Line, [(OwnedFd, RawFd); 2])> {
+    let log = log::collect(log::Whose::helper(app, role), log_rate)?;
+    let (theirs, pipe) = pipe::pipe()?;
+    let line = Line { pipe, role, app: app.map(str::to_owned) };
+    Ok((line, [(log, LOG_FD), (theirs.into_blocking_fd()?, REPORT_FD)]))
 }
 
 impl Helper {
     /// It has been started. To be called in a Tokio runtime.
-    pub(super) fn new(role: status::Helper, app: Option<&str>, child: &Child, line: Line) -> Self {
+    pub(super) fn new(child: &Child, line: Line) -> Self {
+        let Line { pipe, role, app } = line;
         let known = Arc::new(Known {
             role,
-            app: app.map(str::to_owned),
+            app,
             os_pid: child.id().unwrap_or_default(),
             since: Instant::now(),
             said: OnceLock::new(),
         });
         // Ends with the process, if not before.
-        tokio::spawn(listen(line, Arc::downgrade(&known)));
+        tokio::spawn(listen(pipe, Arc::downgrade(&known)));
         if role != status::Helper::Broker {
             let mut listed = listed();
             listed.retain(|known| known.strong_count() > 0);
@@ -90,7 +108,7 @@ fn listed() -> MutexGuard<'static, Vec<Weak<Known>>> {
     LISTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn listen(Line(pipe): Line, known: Weak<Known>) {
+async fn listen(pipe: pipe::Receiver, known: Weak<Known>) {
     let mut packet = vec![];
     let read = pipe.take(MAX_REPORT).read_to_end(&mut packet).await;
     let report = read.ok().and_then(|_| postcard::from_bytes(&packet).ok()).filter(Report::is_bounded);
@@ -126,8 +144,8 @@ mod tests {
     async fn said(packet: &[u8]) -> HelperStatus {
         let mut process = Command::new("sleep").arg("60").spawn().unwrap();
         let child = Child::of(&process).unwrap();
-        let (line, (theirs, _)) = line().unwrap();
-        let helper = Helper::new(status::Helper::Compiler, Some("a"), &child, line);
+        let (line, [_, (theirs, _)]) = line(status::Helper::Compiler, Some("a"), log::RATE).unwrap();
+        let helper = Helper::new(&child, line);
         let id = child.id().unwrap();
         let is_listed = || all().iter().any(|one| one.os_pid == id);
         assert!(is_listed() && helper.status().state == State::Starting);

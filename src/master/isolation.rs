@@ -66,6 +66,11 @@ pub(crate) async fn prepare(isolation: Isolation) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the user wants; by default before the trial.
+pub(super) fn in_force() -> Isolation {
+    GROUND.get().map(|ground| ground.isolation).unwrap_or_default()
+}
+
 /// Does every child have this part? Not before the trial.
 pub(super) fn holds(part: Part) -> bool {
     GROUND.get().is_some_and(|ground| !ground.lacks.contains(&part))
@@ -103,7 +108,7 @@ fn is_refused(error: &io::Error) -> bool {
 
 async fn start(namespaces: Namespaces, user: User, runs_as: User) -> io::Result<(Child, UnixStream)> {
     let (stream, theirs) = link::pair()?;
-    let log = log::collect(log::Whose::of_master("trial"), log::RATE)?;
+    let log = log::collect(log::Whose::helper(None, "trial"), log::RATE)?;
     let profile = profile(Room::Guest, user, vec![], Network::None);
     let profile =
         Profile { isolation: Isolation::BestEffort, namespaces, runs_as, may_lack: None, ..profile };

@@ -53,6 +53,7 @@ mod router;
 mod run;
 mod serve;
 mod signals;
+mod stamp;
 mod state;
 mod status;
 mod stdout;

@@ -1,23 +1,17 @@
 //! The files that a resolver reads, as a broker sees them: those of when it was started, since who changes one
 //! puts another in its place. `isolation` shows them to brokers, and `broker` replaces its own on a change.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::{task::spawn_blocking, time::sleep};
+
+use super::stamp::Stamp;
 
 /// The files.
 pub(super) const FILES: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
 /// How often they are looked at.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// What tells one file from the next under its name. `None`: there is none.
-type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// Files as they are at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +24,9 @@ impl Files {
     }
 
     async fn of(paths: Vec<PathBuf>) -> Self {
-        let found = spawn_blocking(|| paths.into_iter().map(|path| (stamp(&path), path)).collect::<Vec<_>>());
-        let found = found.await.unwrap_or_default();
-        Self(found.into_iter().map(|(stamp, path)| (path, stamp)).collect())
+        let with_stamp = |path: PathBuf| (path.clone(), Stamp::of(&path));
+        let found = spawn_blocking(move || paths.into_iter().map(with_stamp).collect());
+        Self(found.await.unwrap_or_default())
     }
 
     /// Waits until one is another than it was, and gives its path. One look at a time.
@@ -53,13 +47,10 @@ impl Files {
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tokio::time::timeout;
 
     use super::*;

@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let (apps, ended) = Apps::new(open_files(), wanted.len());
     // Until the last child is gone.
-    let groups = groups::open(&cgroups, isolation).await?;
+    let groups = groups::open(&cgroups).await?;
     crash::keep_in(&home);
     broker::obey(&home);
     tenants::keep_in(&home, Keeps::Run);

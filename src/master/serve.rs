@@ -86,7 +86,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     // Until the last child is gone.
-    let groups = groups::open(&cgroups, isolation).await?;
+    let groups = groups::open(&cgroups).await?;
     tenants::keep_in(home.folder(), Keeps::Lasting);
     isolation::prepare(isolation).await?;
     let socket = Socket::bind(&home)?;

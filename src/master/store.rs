@@ -26,7 +26,7 @@ use crate::{
     },
     log,
     sys::{
-        inherit::{COMPONENT_FD, CONTROL_FD, LOG_FD},
+        inherit::{COMPONENT_FD, CONTROL_FD},
         point,
         spawn::{Child, Spawn, spawn},
     },
@@ -86,20 +86,18 @@ async fn start(home: &Path, what: What, archive: Option<OwnedFd>) -> anyhow::Res
     let request =
         postcard::to_stdvec(&StoreRequest { home, what }).context("cannot encode a request to the store")?;
     let (mut stream, theirs) = link::pair().context("cannot make a socket for a storekeeper")?;
-    let log = log::collect(log::Whose::of_master("storekeeper"), log::RATE)
-        .context("cannot make a pipe for a storekeeper's log")?;
-    let (line, (told, report)) = helpers::line().context("cannot make a pipe for a storekeeper")?;
-    let fds =
-        [(Some(log), LOG_FD), (Some(theirs), CONTROL_FD), (archive, COMPONENT_FD), (Some(told), report)];
+    let pipes = helpers::line(status::Helper::Storekeeper, None, log::RATE);
+    let (line, pipes) = pipes.context("cannot make pipes for a storekeeper")?;
+    let archive = archive.map(|archive| (archive, COMPONENT_FD));
     let child = spawn(Spawn {
         title: "hatchery: storekeeper".to_owned(),
         args: super::arguments::of("storekeeper"),
-        fds: fds.into_iter().filter_map(|(fd, number)| Some((fd?, number))).collect(),
+        fds: [(theirs, CONTROL_FD)].into_iter().chain(archive).chain(pipes).collect(),
         sandbox,
     })
     .await
     .context("cannot start a storekeeper")?;
-    let listed = Helper::new(status::Helper::Storekeeper, None, &child, line);
+    let listed = Helper::new(&child, line);
     // One that ended at once is found by what it does not answer.
     let asking = async {
         let _ = stream.write_all(&request).await;

@@ -36,7 +36,6 @@ struct Seen {
     said: Option<String>,
     trap_reported: Option<Instant>,
     capped: Option<u64>,
-    user: Option<u32>,
 }
 
 impl Witness {
@@ -68,15 +67,10 @@ impl Witness {
         self.seen().capped = Some(bytes);
     }
 
-    /// It was started as this user.
-    pub(super) fn runs_as(&self, user: u32) {
-        self.seen().user = Some(user);
-    }
-
+    /// Which user it is, only the system knows: `measure` fills that in.
     pub(super) fn sandbox(&self) -> Option<Sandbox> {
         let report = self.sandbox.get()?.clone();
-        let Seen { user, capped, .. } = *self.seen();
-        Some(Sandbox { report, user: user.unwrap_or_else(user::effective), cgroup_bytes: capped })
+        Some(Sandbox { report, user: user::effective(), cgroup_bytes: self.seen().capped })
     }
 
     /// Its guest trapped.

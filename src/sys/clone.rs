@@ -17,6 +17,7 @@
 //! answer the latter with ENOSYS, since their filters can't look at its flags.
 
 use std::{
+    convert::Infallible,
     ffi::{CString, OsString, c_char, c_int},
     fs::{self, File},
     io::{self, Read as _, Write as _},
@@ -175,6 +176,31 @@ fn lift(fd: &OwnedFd, above: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A copy of this process, in new namespaces, in which `child` runs: it has one thread, and may do what is
+/// async-signal-safe. Signals wait meanwhile: a handler of this process's must not run in the other, which shares
+/// its fds' files. Gives its pid; with CLONE_PIDFD, `pidfd` is set.
+pub(super) fn fork(flags: c_int, pidfd: *mut c_int, child: impl FnOnce() -> Infallible) -> io::Result<u32> {
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is written, not read.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the first set was just filled, the second is written.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let (stack, none): (*const (), libc::c_long) = (ptr::null(), 0);
+    // SAFETY: without CLONE_VM this is fork: the child has a copy of all memory and goes on with its
+    // copy of this stack. Where the pidfd goes is the third argument on all machines, and with this
+    // flag that is all it is.
+    let id = unsafe { libc::syscall(libc::SYS_clone, flags, stack, pidfd, none, none) };
+    if id == 0 {
+        child();
+    }
+    let error = io::Error::last_os_error();
+    // SAFETY: the set was filled in by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    u32::try_from(id).map_err(|_| error)
+}
+
 /// What is needed in the moment itself: numbers and pointers.
 struct Moment<'a> {
     ours: RawFd,
@@ -186,39 +212,18 @@ struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// Here one becomes two. Signals wait meanwhile: a handler of this process's must not run in the
-    /// other, which shares its fds' files.
+    /// Here one becomes two.
     fn split(&self, namespaces: Namespaces) -> io::Result<(u32, OwnedFd)> {
         let mut pidfd: c_int = -1;
-        let flags = libc::c_long::from(namespaces.flags() | libc::CLONE_PIDFD | libc::SIGCHLD);
-        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: the set is written, not read.
-        unsafe { libc::sigfillset(all.as_mut_ptr()) };
-        // SAFETY: the first set was just filled, the second is written.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-        let (stack, parent): (*const (), *mut c_int) = (ptr::null(), &raw mut pidfd);
-        let none: libc::c_long = 0;
-        // SAFETY: without CLONE_VM this is fork: the child has a copy of all memory and goes on with its
-        // copy of this stack. Where the pidfd goes is the third argument on all machines, and with this
-        // flag that is all it is.
-        let id = unsafe { libc::syscall(libc::SYS_clone, flags, stack, parent, none, none) };
-        if id == 0 {
-            // SAFETY: this is the child, which has nothing but this to do.
-            unsafe { self.become_program() };
-        }
-        let error = io::Error::last_os_error();
-        // SAFETY: the set was filled in by the call above.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
-        match u32::try_from(id) {
-            // SAFETY: the kernel has just made it, and nobody else knows it.
-            Ok(id) => Ok((id, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-            Err(_) => Err(error),
-        }
+        let flags = namespaces.flags() | libc::CLONE_PIDFD;
+        // SAFETY: the child has nothing but this to do.
+        let id = fork(flags, &raw mut pidfd, || unsafe { self.become_program() })?;
+        // SAFETY: the kernel has just made it, and nobody else knows it.
+        Ok((id, unsafe { OwnedFd::from_raw_fd(pidfd) }))
     }
 
     /// # Safety
-    /// Only in a process that was just cloned. Calls what is async-signal-safe, and nothing else.
+    /// Only in a process that was just forked. Calls what is async-signal-safe, and nothing else.
     #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one reason holds for all: see above it")]
     unsafe fn become_program(&self) -> ! {
         // SAFETY: all calls are system calls or as good, all pointers are to what `Program` and `start`

@@ -18,7 +18,7 @@ use tokio::{
     runtime::Handle,
 };
 
-use super::{point, sandbox::signals, user};
+use super::{point, sandbox::signals};
 
 /// Dropped, it is killed, and reaped when it is gone.
 #[derive(Debug)]
@@ -29,7 +29,6 @@ pub struct Child {
     ended: Option<ExitStatus>,
     /// Its exit code may stand for a signal.
     first: First,
-    user: u32,
 }
 
 /// Is it the first process of its pid namespace? To such a one the kernel sends no signal that it has no
@@ -48,19 +47,7 @@ impl Child {
         // SAFETY: an `OwnedFd` is open, and the same one, as long as it lives.
         let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
         let pidfd = pidfd.map_err(io::Error::from)?;
-        Ok(Self { id, pidfd: Some(pidfd), ended: None, first, user: user::effective() })
-    }
-
-    /// It was started as this user.
-    pub(super) fn of_user(mut self, user: u32) -> Self {
-        self.user = user;
-        self
-    }
-
-    /// Who it is, as the host sees it.
-    #[must_use]
-    pub fn user(&self) -> u32 {
-        self.user
+        Ok(Self { id, pidfd: Some(pidfd), ended: None, first })
     }
 
     /// The OS pid. `None` when it is reaped: then it may be another's.

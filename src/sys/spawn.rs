@@ -21,7 +21,6 @@ use super::{
     memfd, priority,
     process::First,
     sandbox::{Isolation, Namespaces, Profile, User, hand},
-    user,
 };
 
 pub use super::process::Child;
@@ -149,11 +148,7 @@ fn start_in(
     let program = Program::new(arguments, environment.collect(), fds)?;
     let started = program.start(namespaces, Identity::of(user))?;
     let first = if namespaces.pid() { First::Yes } else { First::No };
-    let uid = match user {
-        User::Master => user::effective(),
-        User::Tenant { uid, .. } => uid,
-    };
-    Child::new(started.id, started.pidfd, first).map(|child| child.of_user(uid))
+    Child::new(started.id, started.pidfd, first)
 }
 
 fn is_kept(name: &OsStr) -> bool {

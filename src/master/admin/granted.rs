@@ -1,6 +1,6 @@
 //! Who is granted what at the admin socket: from the settings, looked at again and again. `listen` owns it.
 
-use std::{fs, future::pending, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{future::pending, time::Duration};
 
 use anyhow::anyhow;
 use tokio::{
@@ -8,7 +8,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::home::{Grants, Home, Settings};
+use crate::{
+    home::{Grants, Home, Settings},
+    master::stamp::Stamp,
+};
 
 /// How long looking up the users may take until what was granted before no longer holds.
 const LOOKUP: Duration = Duration::from_secs(10);
@@ -41,7 +44,7 @@ impl Asking {
             let limit = humantime::format_duration(LOOKUP);
             return is_late.then(|| Err(anyhow!("the users of [[admin]] can't be looked up within {limit}")));
         }
-        let stamp = Stamp::of(home);
+        let stamp = Stamp::of(&Settings::file(home));
         let is_due = self.again.is_some_and(|again| again <= now);
         if self.seen.as_ref() != Some(&stamp) || is_due {
             let home = home.clone();
@@ -62,19 +65,10 @@ impl Asking {
     }
 }
 
-/// What tells one content of the settings from another. None where there is no file.
-#[derive(PartialEq, Eq)]
-struct Stamp(Option<(u64, i64, i64, u64)>);
-
-impl Stamp {
-    fn of(home: &Home) -> Self {
-        let found = fs::metadata(Settings::file(home)).ok();
-        Self(found.map(|found| (found.ino(), found.mtime(), found.mtime_nsec(), found.size())))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn home(settings: &str) -> (tempfile::TempDir, Home) {
@@ -117,12 +111,12 @@ mod tests {
     async fn what_hangs_takes_away_what_may_no_longer_hold() {
         let (_folder, home) = home("[[admin]]\nuid = 7\nmay = ['read']\n");
         let (hangs, now) = (tokio::spawn(pending()), Instant::now());
-        let under_way = Some((now, Stamp::of(&home), hangs));
+        let under_way = Some((now, Stamp::of(&Settings::file(&home)), hangs));
         let mut asking = Asking { under_way, ..Asking::default() };
         assert!(asking.look(&home, now).is_none(), "not at once");
         assert!(asking.look(&home, now + LOOKUP).unwrap().is_err());
         // What was granted by the same file still holds.
-        asking.seen = Some(Stamp::of(&home));
+        asking.seen = Some(Stamp::of(&Settings::file(&home)));
         assert!(asking.look(&home, now + LOOKUP).is_none());
     }
 }

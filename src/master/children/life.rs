@@ -71,7 +71,6 @@ impl Life {
             }
         };
         os_pid.set(process.id());
-        witness.runs_as(process.user());
         says(process.id());
         let reading = tokio::spawn(read(pid, reader, manners, events.clone(), Arc::clone(&witness)));
         // Before its first frame: until then it runs nothing of the guest's.

@@ -31,7 +31,8 @@ pub(super) fn place(app: &mut App, home: &Home) -> anyhow::Result<()> {
     let root = app.folder.clone();
     for component in components(app) {
         for folder in component.capabilities.folders.iter_mut().filter(|folder| folder.writable) {
-            let inside = folder.source.strip_prefix(&root).ok().filter(|inside| is_plain(inside));
+            let inside = folder.source.strip_prefix(&root).ok();
+            let inside = inside.filter(|inside| !inside.as_os_str().is_empty() && is_plain(inside));
             let Some(inside) = inside else {
                 bail!("the writable folder {} is not inside of {}", folder.source.display(), root.display());
             };
@@ -60,9 +61,9 @@ fn make(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Some folder below, spelled in the one way.
-fn is_plain(inside: &Path) -> bool {
-    !inside.as_os_str().is_empty() && inside.components().all(|part| matches!(part, Part::Normal(_)))
+/// A way down, spelled in the one way.
+pub(super) fn is_plain(inside: &Path) -> bool {
+    inside.components().all(|part| matches!(part, Part::Normal(_)))
 }
 
 /// The path as one name; no two paths have the same.

@@ -5,10 +5,7 @@
 //! and reads nothing but what lies in its own bundle, and writes to its own folders alone. What a bundle's manifest
 //! says beside that, only the storekeeper knows.
 
-use std::{
-    fs,
-    path::{Component, Path},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -65,10 +62,7 @@ pub(super) fn checked(home: &Home, asked: &What, found: (Bundle, App)) -> anyhow
 /// Is it in the bundle, on a way without links?
 fn own(tree: &Path, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
-    let inside = path.strip_prefix(tree).is_ok_and(|inside| {
-        let mut parts = inside.components();
-        parts.all(|part| matches!(part, Component::Normal(_)))
-    });
+    let inside = path.strip_prefix(tree).is_ok_and(data::is_plain);
     ensure!(inside, "{shown} is not inside of the bundle, {}", tree.display());
     let real = fs::canonicalize(path).with_context(|| format!("cannot find {shown}"))?;
     ensure!(real == path, "{shown} leads by a link to {}", real.display());

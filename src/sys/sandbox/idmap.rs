@@ -22,6 +22,8 @@ use nix::{
     unistd::Pid,
 };
 
+use crate::sys::clone::fork;
+
 /// The most that are kept: about one for each app.
 const MAX_KEPT: usize = 64;
 
@@ -74,28 +76,14 @@ fn make(map: Map) -> io::Result<OwnedFd> {
 /// A process in a user namespace of its own, which does nothing until it is told to, and ends then.
 fn waiting(ours: &UnixStream, theirs: &UnixStream) -> io::Result<libc::pid_t> {
     let (ours, theirs) = (ours.as_raw_fd(), theirs.as_raw_fd());
-    let flags = libc::c_long::from(libc::CLONE_NEWUSER | libc::SIGCHLD);
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the set is written, not read.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // Handlers of this process's must not run in the other.
-    // SAFETY: the first set was just filled, the second is written.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-    let none: libc::c_long = 0;
-    // SAFETY: this is fork: the child has a copy of all memory and goes on with its copy of this stack.
-    let id = unsafe { libc::syscall(libc::SYS_clone, flags, ptr::null::<()>(), none, none, none) };
-    if id == 0 {
+    let id = fork(libc::CLONE_NEWUSER, ptr::null_mut(), || {
         // SAFETY: takes numbers only.
         unsafe { libc::close(ours) };
         let mut byte = [0u8];
         // SAFETY: as much as there is room for. It returns when the other end is closed, too.
         unsafe { libc::read(theirs, byte.as_mut_ptr().cast(), 1) };
         // SAFETY: ends the process at once, without what is its parent's to do.
-        unsafe { libc::_exit(0) };
-    }
-    let error = io::Error::last_os_error();
-    // SAFETY: the set was filled in by the call above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
-    libc::pid_t::try_from(id).ok().filter(|id| *id > 0).ok_or(error)
+        unsafe { libc::_exit(0) }
+    })?;
+    libc::pid_t::try_from(id).map_err(io::Error::other)
 }

@@ -14,7 +14,7 @@ use super::{Profile, report::Limits};
 /// Threads of a process: more than the runtime's for the file system, and a compiler's. Since Linux 5.14 they are
 /// counted by user namespace, which each process has its own of, however many are the same user on the host; before,
 /// all processes of an app's user together may have so many.
-const PROCESSES: u64 = 512;
+pub const PROCESSES: u64 = 512;
 
 /// The most bytes of the first thread's stack.
 const STACK: u64 = 64 << 20;

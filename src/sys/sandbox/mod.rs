@@ -39,6 +39,7 @@ use anyhow::{Context as _, bail};
 use nix::libc;
 
 pub use self::{
+    limits::PROCESSES,
     namespaces::Namespaces,
     profile::{At, Folder, Handed, Isolation, Listener, Network, Profile, Room, User},
     report::{MAX_PARTS, Missing, Part, Report},
