@@ -1,18 +1,12 @@
 //! The broker as a process of its app: it shows, and the app's limits hold for it too. Compilers and
 //! storekeepers show as well, as long as they run.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::TcpListener,
-    os::unix::net::UnixStream,
-    thread,
-};
+use std::{fs, io::Write as _, os::unix::net::UnixStream};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{App, Cluster, Guest, OsProcess, Service, bomb, eventually, eventually_some, get};
+use crate::support::{App, Cluster, Guest, OsProcess, Service, bomb, eventually, eventually_some, get, here};
 
 /// All that a broker is to be shut into: it has the host's network, and nothing else.
 const PARTS: [&str; 12] = [
@@ -32,15 +26,7 @@ const PARTS: [&str; 12] = [
 
 /// An app that asks a server of the test's, with these limits; started.
 async fn started(service: &Service, limits: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere");
-        }
-    });
+    let addr = here();
     let keys = format!("workers = 1\nallowed-outbound-hosts = [\"http://{addr}\"]");
     let app = App::new("out").worker(Guest::ProbeP3, &keys).more(&format!("[limits]\n{limits}"));
     service.start(&[&service.write(&app)]).await;

@@ -1,16 +1,10 @@
 //! What a guest can reach: what its manifest lists, and nothing else.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::symlink,
-    thread,
-};
+use std::{fs, os::unix::fs::symlink};
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Cluster, Guest, get, put};
+use crate::support::{App, Cluster, Guest, get, here, put};
 
 #[tokio::test]
 async fn the_environment_is_what_is_listed() {
@@ -26,25 +20,9 @@ environment = { ONE = "1", EMPTY = "", TEXT = "ünï \"quoted\" = $HOME" }"#;
     }
 }
 
-/// Answers every request with `here`, for as long as the test runs.
-fn server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            // One read has the whole of a small request.
-            let _ = stream.read(&mut [0; 4096]);
-            let _ =
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nhere");
-        }
-    });
-    addr
-}
-
 #[tokio::test]
 async fn requests_go_to_allowed_hosts_only() {
-    let (allowed, other) = (server(), server());
+    let (allowed, other) = (here(), here());
     for guest in Guest::PROBES {
         let keys = format!("workers = 1\nallowed-outbound-hosts = [\"http://{allowed}\"]");
         let cluster = Cluster::start(&[App::new("out").worker(guest, &keys)]).await;
@@ -73,7 +51,7 @@ async fn requests_go_to_allowed_hosts_only() {
 
 #[tokio::test]
 async fn nothing_is_reachable_by_default() {
-    let addr = server();
+    let addr = here();
     for guest in Guest::PROBES {
         let cluster = Cluster::start(&[App::probe(guest, 1)]).await;
         let got: Value = get(cluster.addr(), &format!("/fetch?url=http://{addr}/")).await.json();

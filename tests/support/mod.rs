@@ -10,6 +10,7 @@ mod cluster;
 mod command;
 mod debian;
 mod guest;
+mod here;
 mod http;
 mod latency;
 mod liar;
@@ -31,6 +32,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use command::{Done, clean, hatchery, hatchery_with};
 pub(crate) use debian::Program;
 pub(crate) use guest::Guest;
+pub(crate) use here::here;
 pub(crate) use http::{
     Body, Broken, Connection, Version, empty, full, get, post, put, request, streamed, try_get, try_put,
 };
