@@ -10,7 +10,7 @@
 //! reader decodes many frames per read. FIFO. This knows neither what the frames mean nor what to
 //! do about a full queue or a broken peer: the roles do.
 
-use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc};
+use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,6 +20,7 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
+    time::timeout,
 };
 
 pub use super::queue::{CONTROL_RESERVE, SendError};
@@ -35,8 +36,11 @@ const READ_CHUNK: usize = 64 << 10;
 /// With less room than this a read isn't worth it, and the buffer grows by [`READ_CHUNK`].
 const MIN_READ: usize = 8 << 10;
 
-/// A write buffer that a burst made larger than this is given back.
+/// A write buffer that a burst made larger than this is given back at once,
 const KEEP: usize = 1 << 20;
+
+/// and all buffers of a link that has had nothing to do for so long.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The bounds of a link.
 #[derive(Clone, Copy, Debug)]
@@ -128,12 +132,7 @@ impl<T: DeserializeOwned> Reader<T> {
             if let Some(frame) = codec::decode(&mut self.buf, self.max_frame)? {
                 return Ok(Some(frame));
             }
-            if self.buf.capacity() - self.buf.len() < MIN_READ {
-                self.buf.reserve(READ_CHUNK);
-            }
-            let (half, buf) = (self.half.as_ref(), &mut self.buf);
-            // Never more at once, however much room a long frame has left: others want their turn.
-            match half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await {
+            match self.read().await {
                 Ok(got) if got.fds => return Err(LinkError::Fds),
                 Ok(got) if got.bytes == 0 => return self.end(),
                 Ok(_) => {}
@@ -142,6 +141,21 @@ impl<T: DeserializeOwned> Reader<T> {
                 Err(error) => return Err(LinkError::Io(error)),
             }
         }
+    }
+
+    /// Waits until something comes, without a buffer when that takes long.
+    async fn read(&mut self) -> io::Result<stream::Got> {
+        let half = self.half.as_ref();
+        if self.buf.is_empty() && timeout(IDLE, half.readable()).await.is_err() {
+            self.buf = BytesMut::new();
+            half.readable().await?;
+        }
+        let buf = &mut self.buf;
+        if buf.capacity() - buf.len() < MIN_READ {
+            buf.reserve(READ_CHUNK);
+        }
+        // Never more at once, however much room a long frame has left: others want their turn.
+        half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await
     }
 
     fn end(&self) -> Result<Option<(T, Bytes)>, LinkError> {
@@ -224,7 +238,13 @@ impl Writer {
     pub async fn run(mut self) -> io::Result<()> {
         let mut batch = BytesMut::new();
         loop {
-            match self.queue.take(&mut batch).await {
+            let Ok(taken) = timeout(IDLE, self.queue.take(&mut batch)).await else {
+                batch = BytesMut::new();
+                self.queue.shrink();
+                self.queue.filled().await;
+                continue;
+            };
+            match taken {
                 Taken::Batch => self.half.write_all(&batch).await?,
                 Taken::End => return Ok(()),
             }

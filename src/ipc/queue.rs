@@ -136,8 +136,13 @@ impl Queue {
             if let Some(taken) = self.try_take(batch) {
                 return taken;
             }
-            self.filled.notified().await;
+            self.filled().await;
         }
+    }
+
+    /// Waits until there may be something to take.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
     }
 
     fn try_take(&self, batch: &mut BytesMut) -> Option<Taken> {
@@ -148,6 +153,14 @@ impl Queue {
         std::mem::swap(&mut state.bytes, batch);
         state.writing = batch.len();
         Some(Taken::Batch)
+    }
+
+    /// Gives back the memory of what was queued, where nothing is.
+    pub(super) fn shrink(&self) {
+        let mut state = self.lock();
+        if state.bytes.is_empty() {
+            state.bytes = BytesMut::new();
+        }
     }
 
     /// The batch is written.

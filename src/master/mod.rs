@@ -15,8 +15,8 @@
 //!                             front -> listeners -> balance (pure), handoff
 //! ```
 //!
-//! All of it is one thread's. `sys::spawn` has another, which starts the children; what reads or writes
-//! files goes to the runtime's own.
+//! All of it is one thread's. `sys::spawn` has another, which starts the children, and `pace` one, which sees to
+//! it that who computes does not hold up who serves; what reads or writes files goes to the runtime's own.
 mod admin;
 mod app;
 mod apps;
@@ -43,6 +43,7 @@ mod manager;
 mod measure;
 mod native;
 mod os_pid;
+mod pace;
 mod pids;
 mod plan;
 mod reason;

@@ -1,12 +1,13 @@
 //! The master's life in the foreground: the apps of the command line, from their start to the last
 //! exit. `hatchery run` calls it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
+    time::sleep,
 };
 
 use super::{
@@ -24,7 +25,7 @@ use super::{
 use crate::{
     home::Keeps,
     manifest::App,
-    sys::{limits::raise_nofile, priority, sandbox::Isolation},
+    sys::{limits::raise_nofile, memory, priority, sandbox::Isolation},
 };
 
 /// What the master is to run.
@@ -47,6 +48,9 @@ pub struct Options {
 /// The limit of open files where nobody has set one.
 const USUAL_FDS: u64 = 1024;
 
+/// How often memory that is free goes back to the system.
+const GIVE_BACK: Duration = Duration::from_secs(10);
+
 /// Runs the apps until a signal ends them. Prints one line on stdout for each app that is ready:
 /// `ready app=NAME addr=HOST:PORT`.
 ///
@@ -59,7 +63,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let Options { apps: wanted, home, reload, cgroups, wishes, isolation } = options;
     let mut signals = Signals::new()?;
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let (apps, ended) = Apps::new(open_files(), wanted.len());
+    let (apps, ended) = Apps::new(settle(), wanted.len());
     // Until the last child is gone.
     let groups = groups::open(&cgroups).await?;
     crash::keep_in(&home);
@@ -90,13 +94,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     result
 }
 
-/// How many the master may have open.
-pub(super) fn open_files() -> u64 {
+/// How the master takes its part of the machine. Gives how many files it may have open.
+pub(super) fn settle() -> u64 {
     let _ = priority::take_short_turns();
+    tokio::spawn(give_back());
     raise_nofile().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files");
         USUAL_FDS
     })
+}
+
+/// What a burst of messages took is not the master's for good; never ends.
+async fn give_back() {
+    loop {
+        sleep(GIVE_BACK).await;
+        memory::give_back();
+    }
 }
 
 /// Waits for all apps. One that fails ends the others.

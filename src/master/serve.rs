@@ -19,7 +19,7 @@ use super::{
     deploy::{Action, Deployer, Job},
     groups, isolation,
     manager::{News, tell},
-    run::{end, open_files},
+    run::{end, settle},
     signals::Signals,
     stdout, tenants,
 };
@@ -90,7 +90,7 @@ pub async fn serve(service: Service) -> anyhow::Result<()> {
     tenants::keep_in(home.folder(), Keeps::Lasting);
     isolation::prepare(isolation).await?;
     let socket = Socket::bind(&home)?;
-    let (apps, ended) = Apps::new(open_files(), USUAL_APPS);
+    let (apps, ended) = Apps::new(settle(), USUAL_APPS);
     crash::keep_in(home.folder());
     broker::obey(home.folder());
     let deployer = Deployer::new(home.clone(), apps.clone());

@@ -14,9 +14,12 @@
 //! turn. `apps` makes one of these for messages and one for connections; `children`, `app` and
 //! `listeners` spend. [`Balance`] decides, and is pure.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicI64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    thread,
 };
 
 use tokio::{sync::Notify, task::yield_now};
@@ -127,6 +130,8 @@ async fn rounds(turns: Arc<Inner>) {
         loop {
             // Tokio goes on with who yields when it has polled the sockets.
             yield_now().await;
+            // A worker may have something to do as well, on this CPU; the kernel looks by itself every few ms.
+            thread::yield_now();
             if !turns.round() {
                 break;
             }

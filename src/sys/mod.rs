@@ -18,6 +18,7 @@ pub mod inherit;
 pub mod limits;
 pub mod listen;
 pub mod memfd;
+pub mod memory;
 pub mod misbehave;
 pub mod name;
 pub mod native;

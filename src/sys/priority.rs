@@ -1,6 +1,6 @@
 //! How a process fares when there is less CPU time than is wanted.
 
-use std::{io, time::Duration};
+use std::{fs::File, io, os::unix::fs::FileExt as _, time::Duration};
 
 use nix::{errno::Errno, libc};
 
@@ -22,30 +22,93 @@ pub fn give_way() -> io::Result<()> {
     nice(BACKGROUND)
 }
 
-/// How long a thread may go on while another one waits for its CPU. The kernel's own is about 3 ms, which is
-/// what a request would wait for a guest that computes.
-const TURN: Duration = Duration::from_micros(300);
+/// The shortest turn that the kernel gives: how long a thread may go on while another one waits for its CPU.
+pub const SHORTEST: Duration = Duration::from_micros(100);
 
-/// Short turns for this thread, and for the threads and processes that it starts. What each gets is the same,
-/// but it comes sooner. Kernels before 6.12 ignore it.
+/// And the longest.
+pub const LONGEST: Duration = Duration::from_millis(100);
+
+/// The shortest turns for this thread, and for the threads and processes that it starts. What each gets is the
+/// same, but it comes sooner: who wakes up goes before who has longer turns. Kernels before 6.12 ignore it.
 ///
 /// # Errors
 /// The system's own.
 pub fn take_short_turns() -> io::Result<()> {
-    // SAFETY: takes numbers only, of this thread.
-    let niceness = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    set_turn(0, SHORTEST)
+}
+
+/// The main thread of another process, as the kernel's scheduler sees it.
+#[derive(Debug)]
+pub struct Scheduled {
+    os_pid: u32,
+    times: File,
+}
+
+/// What a thread has done with its time, since its start. The rest it has slept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// On a CPU.
+    pub ran: Duration,
+    /// Waiting for one.
+    pub waited: Duration,
+}
+
+impl Scheduled {
+    /// # Errors
+    /// It is gone, or `/proc` does not show it.
+    pub fn open(os_pid: u32) -> io::Result<Self> {
+        Ok(Self { os_pid, times: File::open(format!("/proc/{os_pid}/schedstat"))? })
+    }
+
+    /// One small read.
+    ///
+    /// # Errors
+    /// It is gone: never those of another process that has its pid now.
+    pub fn times(&self) -> io::Result<Times> {
+        let mut bytes = [0; MAX_TIMES];
+        let length = self.times.read_at(&mut bytes, 0)?;
+        // proc(5): time on a CPU, time on a run queue, both in nanoseconds; and how often.
+        let text = String::from_utf8_lossy(&bytes[..length]);
+        let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
+        let mut next = || numbers.next().map(Duration::from_nanos);
+        let both = next().zip(next());
+        let (ran, waited) = both.ok_or_else(|| io::Error::other(format!("no times in {text:?}")))?;
+        Ok(Times { ran, waited })
+    }
+
+    /// From [`SHORTEST`] to [`LONGEST`]. Its niceness stays; who changes that at the same time may lose the change.
+    ///
+    /// # Errors
+    /// It is gone, or somebody else's.
+    pub fn set_turn(&self, turn: Duration) -> io::Result<()> {
+        set_turn(self.os_pid, turn)
+    }
+}
+
+/// The most bytes of a thread's times: three numbers.
+const MAX_TIMES: usize = 64;
+
+/// Of a thread; 0 is this one.
+fn set_turn(thread: u32, turn: Duration) -> io::Result<()> {
+    Errno::clear();
+    // SAFETY: takes and gives numbers only.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread) };
+    // -1 is a niceness as well.
+    if nice == -1 && Errno::last_raw() != 0 {
+        return Err(io::Error::last_os_error());
+    }
     let attributes = Attributes {
         size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
         policy: u32::try_from(libc::SCHED_OTHER).map_err(io::Error::other)?,
         flags: 0,
-        nice: niceness,
+        nice,
         priority: 0,
-        runtime: u64::try_from(TURN.as_nanos()).map_err(io::Error::other)?,
+        runtime: u64::try_from(turn.as_nanos()).map_err(io::Error::other)?,
         deadline: 0,
         period: 0,
     };
     // SAFETY: the attributes are as long as they say, and only read.
-    let done = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    let done = unsafe { libc::syscall(libc::SYS_sched_setattr, thread, &raw const attributes, 0) };
     Errno::result(done).map(drop).map_err(Into::into)
 }
 
@@ -99,5 +162,20 @@ mod tests {
         {
             assert_eq!(steps(weight), expected, "{weight}");
         }
+    }
+
+    #[test]
+    fn another_process_as_it_runs_and_ends() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let scheduled = Scheduled::open(child.id()).unwrap();
+        for turn in [LONGEST, SHORTEST] {
+            scheduled.set_turn(turn).unwrap();
+        }
+        let first = scheduled.times().unwrap();
+        assert!(first.ran < Duration::from_secs(60), "{first:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        scheduled.times().unwrap_err();
+        scheduled.set_turn(SHORTEST).unwrap_err();
     }
 }

@@ -5,11 +5,12 @@
 //! | what | where |
 //! |---|---|
 //! | loop, memory, tables, recursion, handles | `e2e::hostile`, and beside another app `e2e::neighbours` |
+//! | loops in more processes than there are CPUs | [`computing`] |
 //! | hang in start, traps in start, compile bombs | `e2e::hostile_start`, `e2e::deploy_hostile` |
 //! | slow and large heads and bodies, chunked past the limit | `e2e::overload`, `e2e::flat` |
 //! | archives, registries | `e2e::bundle_hostile`, `e2e::oci_hostile` |
 //! | a child that breaks the protocol | [`protocol`] |
-//! | apps in turn | `master::turns`: here the kernel's sharing of two CPUs decides, whatever the master does |
+//! | apps in turn | `master::turns` |
 //! | messages: sizes, actions, senders, other tenants, slow receivers | [`messages`] |
 //! | what is printed | [`output`] |
 //! | files, environment, loopback | [`reach`] |
@@ -21,6 +22,7 @@
 
 mod admin;
 mod cache;
+mod computing;
 mod drills;
 mod http;
 mod isolation;

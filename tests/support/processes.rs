@@ -68,6 +68,13 @@ impl OsProcess {
         self.status("voluntary_ctxt_switches:").unwrap()
     }
 
+    /// How long it may go on while others wait for its CPU, in nanoseconds, where the kernel shows it.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.file("sched")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("se.slice"))?;
+        line.split_whitespace().last()?.parse().ok()
+    }
+
     fn status(&self, key: &str) -> Option<u64> {
         let status = fs::read_to_string(self.file("status")).ok()?;
         let line = status.lines().find(|line| line.starts_with(key))?;

@@ -8,6 +8,7 @@ use crate::{
     ipc::message::{Stop, ToChild},
     master::{
         children::Child,
+        pace,
         state::{Action, Event, health},
     },
 };
@@ -52,6 +53,9 @@ impl Running {
         let Some(process) = process else { return };
         let (app, role, slot) = (&self.release.app.name, process.role, process.slot);
         tracing::info!(app, %role, slot, %pid, "ready");
+        if let Some(child) = self.children.get(&pid) {
+            pace::keep(child.os_pid());
+        }
         self.router.ready(pid, now, &mut self.out);
         self.send_out();
         if role == Role::Worker {

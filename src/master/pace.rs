@@ -1,0 +1,160 @@
+//! Turns at the CPU: which of the processes that run guests goes first when more than one of them want it.
+//!
+//! Who has slept most of the time goes first, and at once: to the kernel that is who asks for the shorter turn.
+//! So a tenant with a request now and then does not wait for one that computes, or floods. What each gets of the
+//! CPU stays the same. Busy is what a process would be with a CPU of its own: time in which it waited for one is
+//! left out, so that nobody is made busy by others, and a flood is seen however many processes share it.
+//!
+//! `app` names the processes that are ready. A thread looks at them all, ten times a second, and sleeps while
+//! there are none. [`Busy`] decides, and is pure.
+
+use std::{
+    io,
+    sync::{
+        LazyLock,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::sys::priority::{LONGEST, SHORTEST, Scheduled, Times};
+
+/// How often the processes are looked at.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// What is left, at the next look, of how busy a process has been: half of it after two seconds. A flood that
+/// pauses is still one.
+const KEPT: f64 = 0.966;
+
+/// A turn is set anew when it would change by more than this factor.
+const CHANGE: f64 = 1.25;
+
+/// Looks at this process from now on, until it is gone.
+///
+/// Its niceness must not change any more.
+pub(super) fn keep(os_pid: u32) {
+    // One that has just ended needs nothing; without the thread all have the same turns.
+    if let Ok(one) = Paced::new(os_pid) {
+        let _ = THREAD.send(one);
+    }
+}
+
+/// The thread. What waits is bounded by the processes that there may be.
+static THREAD: LazyLock<Sender<Paced>> = LazyLock::new(|| {
+    let (sender, more) = mpsc::channel();
+    if let Err(error) = thread::Builder::new().name("pace".to_owned()).spawn(move || run(&more)) {
+        tracing::warn!(%error, "processes that compute can hold up others: cannot start the thread that paces");
+    }
+    sender
+});
+
+fn run(more: &Receiver<Paced>) {
+    let mut all = vec![];
+    loop {
+        if all.is_empty() {
+            let Ok(first) = more.recv() else { return };
+            all.push(first);
+        }
+        all.extend(more.try_iter());
+        all.retain_mut(|one| one.look().is_ok());
+        thread::sleep(PERIOD);
+    }
+}
+
+/// One process.
+struct Paced {
+    process: Scheduled,
+    seen: (Instant, Times),
+    busy: Busy,
+    turn: Duration,
+}
+
+impl Paced {
+    fn new(os_pid: u32) -> io::Result<Self> {
+        let process = Scheduled::open(os_pid)?;
+        let seen = (Instant::now(), process.times()?);
+        Ok(Self { process, seen, busy: Busy::default(), turn: SHORTEST })
+    }
+
+    /// An error means that it is gone.
+    fn look(&mut self) -> io::Result<()> {
+        let (now, times) = (Instant::now(), self.process.times()?);
+        let (before, last) = std::mem::replace(&mut self.seen, (now, times));
+        let (ran, waited) = (times.ran.saturating_sub(last.ran), times.waited.saturating_sub(last.waited));
+        let slept = now.duration_since(before).saturating_sub(ran + waited);
+        self.busy = self.busy.after(ran, slept);
+        let turn = self.busy.turn();
+        if differs(turn, self.turn) {
+            self.process.set_turn(turn)?;
+            self.turn = turn;
+        }
+        Ok(())
+    }
+}
+
+fn differs(one: Duration, other: Duration) -> bool {
+    let factor = one.div_duration_f64(other);
+    !(1.0 / CHANGE..=CHANGE).contains(&factor)
+}
+
+/// How much of a CPU a process would use, 0 to 1; the most of late counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+struct Busy(f64);
+
+impl Busy {
+    /// It has run so long since the last look, and slept so long.
+    fn after(self, ran: Duration, slept: Duration) -> Self {
+        let all = ran + slept;
+        let now = if all.is_zero() { 0.0 } else { ran.div_duration_f64(all) };
+        Self(now.max(self.0 * KEPT))
+    }
+
+    /// Ten times as long for each third of a CPU.
+    fn turn(self) -> Duration {
+        SHORTEST.mul_f64(LONGEST.div_duration_f64(SHORTEST).powf(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn busy_as_a_table() {
+        for (what, before, ran, slept, expected) in [
+            ("idle", 0.0, 0, 100, 0.0),
+            ("it computes", 0.0, 100, 0, 1.0),
+            ("it computes, and gets half of a CPU", 0.0, 50, 0, 1.0),
+            ("one request now and then", 0.0, 5, 95, 0.05),
+            ("the same, and has waited for the CPU as long as for requests", 0.0, 5, 45, 0.1),
+            ("never had a CPU at all", 0.5, 0, 0, 0.5 * KEPT),
+            ("it is busier than it was", 0.1, 50, 50, 0.5),
+            ("less busy than it was", 1.0, 50, 50, KEPT),
+        ] {
+            assert_eq!(Busy(before).after(ms(ran), ms(slept)), Busy(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn turns_as_a_table() {
+        for (busy, expected) in [(0.0, SHORTEST), (1.0 / 3.0, ms(1)), (2.0 / 3.0, ms(10)), (1.0, LONGEST)] {
+            let turn = Busy(busy).turn();
+            assert!(!differs(turn, expected), "{busy}: {turn:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_computed_is_forgotten_in_seconds() {
+        let idle = |busy: Busy, looks| (0..looks).fold(busy, |busy, _| busy.after(ms(0), PERIOD));
+        let begin = Busy(1.0);
+        assert!(idle(begin, 10) > Busy(0.6), "a second");
+        let half = idle(begin, 20);
+        assert!(half > Busy(0.45) && half < Busy(0.55), "two seconds: {half:?}");
+        assert!(!differs(idle(begin, 150).turn(), SHORTEST), "fifteen");
+    }
+}

@@ -1,0 +1,68 @@
+//! Guests that compute as long as they may, in more processes than there are CPUs. One alone is in
+//! `e2e::neighbours`.
+
+use std::fs;
+
+use futures::future::join_all;
+use tokio::task::JoinSet;
+
+use super::{Watch, good};
+use crate::support::{App, Cluster, Guest, OsProcess, eventually, try_get};
+
+/// Keeps all workers of `bad` computing, as long as it lives.
+fn compute(cluster: &Cluster) -> JoinSet<()> {
+    let addr = cluster.addr_of("bad");
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        clients.spawn(async move {
+            loop {
+                let _ = try_get(addr, "/spin?ms=200").await;
+            }
+        });
+    }
+    clients
+}
+
+fn bad() -> App {
+    App::new("bad").worker(Guest::ProbeP3, "workers = 4")
+}
+
+/// Its version: 6.18.2 is (6, 18).
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+#[tokio::test]
+async fn more_loops_than_cpus_harm_nobody_else() {
+    let cluster = Cluster::start(&[bad(), good()]).await;
+    let watch = Watch::of(&cluster);
+    watch
+        .through("four loops", async || {
+            let addr = cluster.addr_of("bad");
+            join_all((0..4).map(|_| try_get(addr, "/spin?ms=300"))).await;
+        })
+        .await;
+    watch.is_unchanged("four loops").await;
+}
+
+/// The kernel's word for who goes first.
+#[tokio::test]
+async fn who_computes_gets_longer_turns_than_who_waits_for_requests() {
+    let cluster = Cluster::start(&[bad(), good()]).await;
+    let turns = |app: &str| -> Vec<u64> {
+        let workers = cluster.processes_of(&format!("worker {app}/"));
+        workers.iter().filter_map(OsProcess::turn).collect()
+    };
+    if kernel() < (6, 12) || turns("bad").len() < 4 {
+        eprintln!("SKIPPED: the length of turns can't be set on this kernel, or it does not show it");
+        return;
+    }
+    let clients = compute(&cluster);
+    let (short, long) = (300_000, 3_000_000);
+    eventually("four longer turns", async || turns("bad").iter().all(|turn| *turn > long)).await;
+    assert!(turns("good").iter().all(|turn| *turn < short), "{:?}", turns("good"));
+    drop(clients);
+    eventually("short ones again", async || turns("bad").iter().all(|turn| *turn < short)).await;
+}
