@@ -3,10 +3,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader},
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
 };
 
 use super::{Watch, good};
@@ -201,6 +206,15 @@ fn flood(service: &Service, uid: u32) -> Child {
     shell.current_dir("/").uid(uid).gid(uid).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
+/// The owner asks for the status, from this process: that others are started would be felt.
+async fn ask(service: &Service) -> io::Result<String> {
+    let mut socket = UnixStream::connect(service.home().join("hatchery.sock")).await?;
+    socket.write_all(b"GET /v1/status HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await?;
+    let mut said = String::new();
+    socket.read_to_string(&mut said).await?;
+    Ok(said)
+}
+
 #[tokio::test]
 async fn ten_thousand_connections_keep_nobody_out() {
     if !is_root() {
@@ -225,7 +239,8 @@ async fn ten_thousand_connections_keep_nobody_out() {
         watch
             .through(&what, async || {
                 let begun = Instant::now();
-                service.status().await;
+                let said = ask(&service).await.unwrap();
+                assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
                 longest = longest.max(begun.elapsed());
                 most = most.max(master.fds());
             })
