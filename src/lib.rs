@@ -26,7 +26,8 @@
 //! to other hosts for them, and alone decides where to. Every process has one current-thread Tokio runtime:
 //! parallelism is processes. The master has a **spawner** beside it, a thread that starts all children: that
 //! takes milliseconds, and a child dies with the thread that started it. Another thread, the **log**, reads each
-//! child's standard error from a pipe of its own, puts the child's name before each line, and writes it out.
+//! child's standard error from a pipe of its own, puts the child's name before each line, and writes it out. A
+//! third, the **pace**, sees which agents and workers are busy, and has the kernel let the others go first.
 //!
 //! A reload starts a new **generation** of an app beside the old one and switches when it is ready. Every
 //! agent and worker answers the master's heartbeats from a thread of its own, and notes its requests and

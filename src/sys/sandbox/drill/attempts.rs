@@ -345,6 +345,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             [0, libc::SCHED_FIFO.into(), (&raw const parameter) as libc::c_long, 0],
         )
     }),
+    ("take shorter turns", |_| {
+        // `struct sched_attr`: its size, no niceness, and a turn in nanoseconds.
+        let attributes: [u64; 6] = [48, 0, 0, 100_000, 0, 0];
+        call(libc::SYS_sched_setattr, [0, (&raw const attributes) as libc::c_long, 0, 0])
+    }),
     ("list the compile cache", |to| fs::read_dir(to.home.join("cache")).map(drop)),
     ("open the compile cache's key", |to| open(to.home.join("cache.key"))),
 ];
