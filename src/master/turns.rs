@@ -28,7 +28,7 @@ use tokio::{sync::Notify, task::yield_now};
 pub(crate) const FRAME: usize = 1 << 10;
 
 /// Of frames, what an app may spend in a round.
-pub(crate) const MESSAGES: u64 = 256 << 10;
+pub(crate) const MESSAGES: u64 = 64 << 10;
 
 /// Of connections: accepting one is one, and so is each answer of a worker. One that is handed over costs four.
 pub(crate) const CONNECTIONS: u64 = 128;
