@@ -10,7 +10,7 @@
 //! reader decodes many frames per read. FIFO. This knows neither what the frames mean nor what to
 //! do about a full queue or a broken peer: the roles do.
 
-use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{io, marker::PhantomData, os::fd::OwnedFd, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,7 +26,7 @@ use tokio::{
 pub use super::queue::{CONTROL_RESERVE, SendError};
 use super::{
     codec::{self, DecodeError, MAX_FRAME},
-    queue::{Limit, Queue, Taken},
+    queue::{IDLE, Limit, Queue, Taken},
 };
 use crate::sys::{nonblocking, stream};
 
@@ -36,11 +36,8 @@ const READ_CHUNK: usize = 64 << 10;
 /// With less room than this a read isn't worth it, and the buffer grows by [`READ_CHUNK`].
 const MIN_READ: usize = 8 << 10;
 
-/// A write buffer that a burst made larger than this is given back at once,
+/// A write buffer that a burst made larger than this is given back at once, without waiting for [`IDLE`].
 const KEEP: usize = 1 << 20;
-
-/// and all buffers of a link that has had nothing to do for so long.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// The bounds of a link.
 #[derive(Clone, Copy, Debug)]
@@ -238,13 +235,7 @@ impl Writer {
     pub async fn run(mut self) -> io::Result<()> {
         let mut batch = BytesMut::new();
         loop {
-            let Ok(taken) = timeout(IDLE, self.queue.take(&mut batch)).await else {
-                batch = BytesMut::new();
-                self.queue.shrink();
-                self.queue.filled().await;
-                continue;
-            };
-            match taken {
+            match self.queue.take(&mut batch).await {
                 Taken::Batch => self.half.write_all(&batch).await?,
                 Taken::End => return Ok(()),
             }

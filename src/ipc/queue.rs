@@ -3,20 +3,26 @@
 //! Only [`super::link`] uses it. It does no I/O. The lock is held for as long as a frame takes to be
 //! encoded, and never across an await.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use bytes::BytesMut;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 
 use super::codec::{self, MAX_FRAME};
 
 /// Room for control frames past what messages may fill, in bytes. A peer that lets so much pile up
 /// is stuck.
 pub const CONTROL_RESERVE: usize = 16 << 20;
+
+/// A link that has had nothing to do for so long gives back its buffers.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
 
 /// Why a frame was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,19 +136,19 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for something, and swaps all of it with the writer's empty batch.
+    /// Waits for something, and swaps all of it with the writer's empty batch. While there is nothing for long, neither
+    /// has any memory.
     pub(super) async fn take(&self, batch: &mut BytesMut) -> Taken {
         loop {
             if let Some(taken) = self.try_take(batch) {
                 return taken;
             }
-            self.filled().await;
+            if timeout(IDLE, self.filled.notified()).await.is_err() {
+                *batch = BytesMut::new();
+                self.shrink();
+                self.filled.notified().await;
+            }
         }
-    }
-
-    /// Waits until there may be something to take.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
     }
 
     fn try_take(&self, batch: &mut BytesMut) -> Option<Taken> {
@@ -156,7 +162,7 @@ impl Queue {
     }
 
     /// Gives back the memory of what was queued, where nothing is.
-    pub(super) fn shrink(&self) {
+    fn shrink(&self) {
         let mut state = self.lock();
         if state.bytes.is_empty() {
             state.bytes = BytesMut::new();

@@ -18,7 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::sys::priority::{LONGEST, SHORTEST, Scheduled, Times};
+use crate::sys::{
+    priority::{LONGEST, SHORTEST, Scheduled},
+    usage::Times,
+};
 
 /// How often the processes are looked at.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -4,6 +4,8 @@ use std::{fs::File, io, os::unix::fs::FileExt as _, time::Duration};
 
 use nix::{errno::Errno, libc};
 
+use super::usage::Times;
+
 /// What is added to the niceness of work that nobody waits for right now: compiling must not be felt by
 /// the apps that serve.
 const BACKGROUND: libc::c_int = 10;
@@ -44,15 +46,6 @@ pub struct Scheduled {
     times: File,
 }
 
-/// What a thread has done with its time, since its start. The rest it has slept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// On a CPU.
-    pub ran: Duration,
-    /// Waiting for one.
-    pub waited: Duration,
-}
-
 impl Scheduled {
     /// # Errors
     /// It is gone, or `/proc` does not show it.
@@ -67,13 +60,7 @@ impl Scheduled {
     pub fn times(&self) -> io::Result<Times> {
         let mut bytes = [0; MAX_TIMES];
         let length = self.times.read_at(&mut bytes, 0)?;
-        // proc(5): time on a CPU, time on a run queue, both in nanoseconds; and how often.
-        let text = String::from_utf8_lossy(&bytes[..length]);
-        let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
-        let mut next = || numbers.next().map(Duration::from_nanos);
-        let both = next().zip(next());
-        let (ran, waited) = both.ok_or_else(|| io::Error::other(format!("no times in {text:?}")))?;
-        Ok(Times { ran, waited })
+        Times::parse(&bytes[..length]).ok_or_else(|| io::Error::other("its times are not as expected"))
     }
 
     /// From [`SHORTEST`] to [`LONGEST`]. Its niceness stays; who changes that at the same time may lose the change.
@@ -90,13 +77,8 @@ const MAX_TIMES: usize = 64;
 
 /// Of a thread; 0 is this one.
 fn set_turn(thread: u32, turn: Duration) -> io::Result<()> {
-    Errno::clear();
     // SAFETY: takes and gives numbers only.
-    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, thread) };
-    // -1 is a niceness as well.
-    if nice == -1 && Errno::last_raw() != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let nice = niceness(|| unsafe { libc::getpriority(libc::PRIO_PROCESS, thread) })?;
     let attributes = Attributes {
         size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
         policy: u32::try_from(libc::SCHED_OTHER).map_err(io::Error::other)?,
@@ -144,11 +126,15 @@ fn steps(of_hundred: u32) -> libc::c_int {
 }
 
 fn nice(steps: libc::c_int) -> io::Result<()> {
-    Errno::clear();
     // SAFETY: takes and gives numbers only.
-    let niceness = unsafe { libc::nice(steps) };
-    // -1 is a niceness as well.
-    if niceness == -1 && Errno::last_raw() != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    niceness(|| unsafe { libc::nice(steps) }).map(drop)
+}
+
+/// What a call gives that gives a niceness: -1 is one, and may be an error as well.
+fn niceness(call: impl FnOnce() -> libc::c_int) -> io::Result<libc::c_int> {
+    Errno::clear();
+    let niceness = call();
+    if niceness == -1 && Errno::last_raw() != 0 { Err(io::Error::last_os_error()) } else { Ok(niceness) }
 }
 
 #[cfg(test)]

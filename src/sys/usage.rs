@@ -100,6 +100,25 @@ fn status(key: &str) -> io::Result<u64> {
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other(format!("/proc/self/status has no {key}")))
 }
 
+/// What a thread has done with its time, since its start. The rest it has slept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// On a CPU.
+    pub ran: Duration,
+    /// Waiting for one.
+    pub waited: Duration,
+}
+
+impl Times {
+    /// Of a `schedstat`, see proc(5): both in nanoseconds, and how often.
+    pub(super) fn parse(schedstat: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(schedstat).ok()?;
+        let mut numbers = text.split_ascii_whitespace().map_while(|number| number.parse().ok());
+        let mut next = || numbers.next().map(Duration::from_nanos);
+        Some(Self { ran: next()?, waited: next()? })
+    }
+}
+
 /// What a thread has spent its time with, since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thread {
@@ -115,13 +134,11 @@ pub struct Thread {
 #[must_use]
 pub fn thread() -> Thread {
     let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default();
-    // proc(5): time on a CPU, time on a run queue, both in nanoseconds.
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let waited = text.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    let times = fs::read("/proc/thread-self/schedstat").ok().and_then(|bytes| Times::parse(&bytes));
     let usage = getrusage(UsageWho::RUSAGE_THREAD).map(|usage| usage.voluntary_context_switches());
     Thread {
         cpu,
-        waited: Duration::from_nanos(waited.unwrap_or_default()),
+        waited: times.unwrap_or_default().waited,
         sleeps: usage.ok().and_then(|sleeps| u64::try_from(sleeps).ok()).unwrap_or_default(),
     }
 }

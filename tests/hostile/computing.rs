@@ -4,24 +4,9 @@
 use std::fs;
 
 use futures::future::join_all;
-use tokio::task::JoinSet;
 
 use super::{Watch, good};
-use crate::support::{App, Cluster, Guest, OsProcess, eventually, try_get};
-
-/// Keeps all workers of `bad` computing, as long as it lives.
-fn compute(cluster: &Cluster) -> JoinSet<()> {
-    let addr = cluster.addr_of("bad");
-    let mut clients = JoinSet::new();
-    for _ in 0..8 {
-        clients.spawn(async move {
-            loop {
-                let _ = try_get(addr, "/spin?ms=200").await;
-            }
-        });
-    }
-    clients
-}
+use crate::support::{App, Cluster, Guest, OsProcess, computing, eventually, try_get};
 
 fn bad() -> App {
     App::new("bad").worker(Guest::ProbeP3, "workers = 4")
@@ -59,7 +44,7 @@ async fn who_computes_gets_longer_turns_than_who_waits_for_requests() {
         eprintln!("SKIPPED: the length of turns can't be set on this kernel, or it does not show it");
         return;
     }
-    let clients = compute(&cluster);
+    let clients = computing(cluster.addr_of("bad"), 4);
     let (short, long) = (300_000, 3_000_000);
     eventually("four longer turns", async || turns("bad").iter().all(|turn| *turn > long)).await;
     assert!(turns("good").iter().all(|turn| *turn < short), "{:?}", turns("good"));

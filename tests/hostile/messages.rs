@@ -32,6 +32,10 @@ async fn floods_of_messages_harm_nobody_else() {
             .await;
     }
     // What is left under way is delivered, and they are themselves again.
+    eventually("the agent has room for questions", async || {
+        one.ask("agent", "echo", "now").await["ok"].is_string()
+    })
+    .await;
     eventually("a message gets through", async || {
         one.send("agent", "after", 1).await;
         !one.agent_messages("after").await.is_empty()

@@ -1,4 +1,5 @@
-//! A constant load of keep-alive connections, or of new ones, with every failure counted.
+//! A constant load of keep-alive connections, or of new ones, with every failure counted; and one that only keeps
+//! guests computing.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +12,7 @@ use std::{
 
 use tokio::task::JoinSet;
 
-use super::{Connection, Version, empty, eventually, request};
+use super::{Connection, Version, empty, eventually, request, try_get};
 
 /// What every second client pauses between two requests: its connection is idle, mostly.
 const THINKS: Duration = Duration::from_millis(20);
@@ -27,6 +28,19 @@ const VISITS: Duration = Duration::from_millis(5);
 
 /// A client that fails as often as that gives up.
 const MAX_FAILURES: usize = 10;
+
+/// Keeps so many workers of a probe computing, as long as it lives.
+pub(crate) fn computing(addr: SocketAddr, workers: usize) -> JoinSet<()> {
+    let mut clients = JoinSet::new();
+    for _ in 0..2 * workers {
+        clients.spawn(async move {
+            loop {
+                let _ = try_get(addr, "/spin?ms=200").await;
+            }
+        });
+    }
+    clients
+}
 
 /// Clients that send one request after the other, half of them with a pause.
 pub(crate) struct Load {

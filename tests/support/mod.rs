@@ -39,7 +39,7 @@ pub(crate) use http::{
 pub(crate) use latency::{Compared, is_quiet};
 pub(crate) use liar::{Certificate, Liar};
 pub(crate) use lines::Lines;
-pub(crate) use load::Load;
+pub(crate) use load::{Load, computing};
 pub(crate) use made::made;
 pub(crate) use probe::{Entry, Probe, Sent, colour, generation};
 pub(crate) use processes::{OsProcess, gone, mark, marked};

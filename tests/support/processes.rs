@@ -70,15 +70,18 @@ impl OsProcess {
 
     /// How long it may go on while others wait for its CPU, in nanoseconds, where the kernel shows it.
     pub(crate) fn turn(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.file("sched")).ok()?;
-        let line = text.lines().find(|line| line.starts_with("se.slice"))?;
-        line.split_whitespace().last()?.parse().ok()
+        self.number("sched", "se.slice")
     }
 
     fn status(&self, key: &str) -> Option<u64> {
-        let status = fs::read_to_string(self.file("status")).ok()?;
-        let line = status.lines().find(|line| line.starts_with(key))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        self.number("status", key)
+    }
+
+    /// The first number behind this, in one of its files.
+    fn number(&self, file: &str, key: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.file(file)).ok()?;
+        let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+        rest.split(|char: char| !char.is_ascii_digit()).find(|number| !number.is_empty())?.parse().ok()
     }
 
     /// How many files it has open.
@@ -88,9 +91,7 @@ impl OsProcess {
 
     /// The memory that it has now, in KiB (`VmRSS`).
     pub(crate) fn memory(&self) -> u64 {
-        let status = fs::read_to_string(self.file("status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        self.status("VmRSS:").unwrap()
     }
 
     /// How many of its children have ended and were not waited for.

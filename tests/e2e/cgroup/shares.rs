@@ -7,13 +7,10 @@ use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use super::own::Own;
-use crate::support::{App, Cluster, Guest, OsProcess, eventually, try_get};
+use crate::support::{App, Cluster, Guest, OsProcess, computing, eventually};
 
 /// How long is measured.
 const WINDOW: Duration = Duration::from_secs(4);
@@ -27,20 +24,6 @@ fn busy(name: &str, workers: u32, limits: &str) -> App {
     App::new(name).worker(Guest::ProbeP3, &format!("workers = {workers}")).more(&more)
 }
 
-/// Keeps all workers of an app busy, as long as it lives.
-fn work(cluster: &Cluster, app: &str, workers: usize) -> JoinSet<()> {
-    let addr = cluster.addr_of(app);
-    let mut clients = JoinSet::new();
-    for _ in 0..2 * workers {
-        clients.spawn(async move {
-            loop {
-                let _ = try_get(addr, "/spin?ms=200").await;
-            }
-        });
-    }
-    clients
-}
-
 /// The CPU time of an app's workers, in ticks.
 fn spent(cluster: &Cluster, app: &str) -> u64 {
     cluster.processes_of(&format!("worker {app}/")).iter().map(OsProcess::spent).sum()
@@ -48,7 +31,7 @@ fn spent(cluster: &Cluster, app: &str) -> u64 {
 
 /// What the apps get of the CPUs in a window, once all their workers compute.
 async fn shares(cluster: &Cluster, apps: [(&str, usize); 2]) -> [u64; 2] {
-    let _clients = apps.map(|(app, workers)| work(cluster, app, workers));
+    let _clients = apps.map(|(app, workers)| computing(cluster.addr_of(app), workers));
     for (app, workers) in apps {
         eventually("every worker computes", async || {
             let all = cluster.processes_of(&format!("worker {app}/"));
@@ -104,7 +87,7 @@ async fn apps_share_the_cpus_whatever_their_workers() {
 async fn an_app_gets_no_more_than_its_cap() {
     let Some(own) = Own::make().filter(|own| own.counts("cpu")) else { return };
     let cluster = Cluster::start_with(&[busy("half", 4, "cpus = 0.5")], &own.arguments()).await;
-    let _clients = work(&cluster, "half", 4);
+    let _clients = computing(cluster.addr_of("half"), 4);
     eventually("it computes", async || spent(&cluster, "half") > 100).await;
     let (before, begun) = (spent(&cluster, "half"), Instant::now());
     sleep(WINDOW).await;
