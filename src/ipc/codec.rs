@@ -72,6 +72,16 @@ pub enum DecodeError {
 /// # Errors
 /// It is too long.
 pub fn encode<T: Serialize>(buf: &mut BytesMut, envelope: &T, data: &[u8]) -> Result<(), EncodeError> {
+    encode_head(buf, envelope, data.len())?;
+    buf.put_slice(data);
+    Ok(())
+}
+
+/// Appends a frame but for its data, of which so many bytes have to follow. On an error the buffer is as before.
+///
+/// # Errors
+/// It is too long.
+pub fn encode_head<T: Serialize>(buf: &mut BytesMut, envelope: &T, data: usize) -> Result<(), EncodeError> {
     let start = buf.len();
     buf.put_bytes(0, HEADER);
     let encoded =
@@ -81,12 +91,11 @@ pub fn encode<T: Serialize>(buf: &mut BytesMut, envelope: &T, data: &[u8]) -> Re
         return Err(EncodeError::Envelope(error));
     }
     let envelope = buf.len() - start - HEADER;
-    let length = LENGTH + envelope + data.len();
+    let length = LENGTH + envelope + data;
     if length > MAX_FRAME {
         buf.truncate(start);
         return Err(EncodeError::TooLong(length));
     }
-    buf.put_slice(data);
     let mut header = &mut buf[start..];
     header.put_u32_le(u32::try_from(length).expect("not over MAX_FRAME"));
     header.put_u32_le(u32::try_from(envelope).expect("not over MAX_ENVELOPE"));
@@ -125,6 +134,13 @@ pub fn decode<T: DeserializeOwned>(
     let mut frame = buf.split_to(LENGTH + length);
     frame.advance(HEADER + envelope);
     Ok(Some((decoded, if frame.is_empty() { Bytes::new() } else { frame.freeze() })))
+}
+
+/// How long the frame is whose beginning this is, once [`decode`] has found nothing wrong with it. None as long as
+/// that is not there.
+#[must_use]
+pub fn length(buf: &[u8]) -> Option<usize> {
+    peek(buf, 0).map(|length| LENGTH + length)
 }
 
 /// The number at that place, if it is there.

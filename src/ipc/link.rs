@@ -5,8 +5,8 @@
 //!  Sender ----> queue (bytes, bounded) ----> Writer::run ===socket===> Reader::next
 //! ```
 //!
-//! Sending never waits: a frame is queued or refused. The writer takes all that is queued at once
-//! and writes it with one call, so the busier a link is, the fewer system calls a frame costs; the
+//! Sending never waits: a frame is queued or refused. The writer writes what is queued with as few calls as
+//! others on this CPU can bear, so the busier a link is, the fewer system calls a frame costs; the
 //! reader decodes many frames per read. FIFO. This knows neither what the frames mean nor what to
 //! do about a full queue or a broken peer: the roles do.
 
@@ -26,9 +26,9 @@ use tokio::{
 pub use super::queue::{CONTROL_RESERVE, SendError};
 use super::{
     codec::{self, DecodeError, MAX_FRAME},
-    queue::{IDLE, Limit, Queue, Taken},
+    queue::{Data, IDLE, Limit, Queue},
 };
-use crate::sys::{nonblocking, stream};
+use crate::sys::{nonblocking, priority::worked, stream};
 
 /// How much is read at once, in bytes.
 const READ_CHUNK: usize = 64 << 10;
@@ -36,8 +36,14 @@ const READ_CHUNK: usize = 64 << 10;
 /// With less room than this a read isn't worth it, and the buffer grows by [`READ_CHUNK`].
 const MIN_READ: usize = 8 << 10;
 
-/// A write buffer that a burst made larger than this is given back at once, without waiting for [`IDLE`].
-const KEEP: usize = 1 << 20;
+/// The most room that is made for a frame on its word alone.
+const MAX_RESERVE: usize = 1 << 20;
+
+/// How much is written at once: what the kernel copies in one call nobody can interrupt, on most servers.
+const WRITE_CHUNK: usize = 64 << 10;
+
+/// What a frame costs beside its bytes: as much as copying so many.
+pub const FRAME: usize = 1 << 10;
 
 /// The bounds of a link.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +133,7 @@ impl<T: DeserializeOwned> Reader<T> {
     pub async fn next(&mut self) -> Result<Option<(T, Bytes)>, LinkError> {
         loop {
             if let Some(frame) = codec::decode(&mut self.buf, self.max_frame)? {
+                worked(FRAME);
                 return Ok(Some(frame));
             }
             match self.read().await {
@@ -149,10 +156,14 @@ impl<T: DeserializeOwned> Reader<T> {
         }
         let buf = &mut self.buf;
         if buf.capacity() - buf.len() < MIN_READ {
-            buf.reserve(READ_CHUNK);
+            // A long frame is not moved each time that it grows. Its length has been checked.
+            let missing = codec::length(buf).map_or(0, |length| length.saturating_sub(buf.len()));
+            buf.reserve(missing.clamp(READ_CHUNK, MAX_RESERVE));
         }
         // Never more at once, however much room a long frame has left: others want their turn.
-        half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await
+        let got = half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await;
+        worked(got.as_ref().map_or(0, |got| got.bytes));
+        got
     }
 
     fn end(&self) -> Result<Option<(T, Bytes)>, LinkError> {
@@ -180,7 +191,17 @@ impl<T: Serialize> Sender<T> {
     /// # Errors
     /// It was not queued, and why.
     pub fn try_send(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
-        self.open.0.push(frame, data, Limit::Messages)
+        worked(FRAME + data.len());
+        self.open.0.push(frame, Data::Borrowed(data), Limit::Messages)
+    }
+
+    /// As [`Self::try_send`], for data that goes to others too: where it is long it is not copied.
+    ///
+    /// # Errors
+    /// It was not queued, and why.
+    pub fn try_share(&self, frame: &T, data: &Bytes) -> Result<(), SendError> {
+        worked(FRAME);
+        self.open.0.push(frame, Data::Shared(data), Limit::Messages)
     }
 
     /// As [`Self::try_send`], for frames that must not be lost to a flood of messages: may use
@@ -189,7 +210,7 @@ impl<T: Serialize> Sender<T> {
     /// # Errors
     /// It was not queued, and why. `Full` means that the peer is stuck.
     pub fn send_control(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
-        self.open.0.push(frame, data, Limit::Control)
+        self.open.0.push(frame, Data::Borrowed(data), Limit::Control)
     }
 }
 
@@ -233,19 +254,14 @@ impl Writer {
     /// # Errors
     /// The peer is gone (`BrokenPipe`), or the system's own. What was queued is lost.
     pub async fn run(mut self) -> io::Result<()> {
-        let mut batch = BytesMut::new();
-        loop {
-            match self.queue.take(&mut batch).await {
-                Taken::Batch => self.half.write_all(&batch).await?,
-                Taken::End => return Ok(()),
+        while let Some(piece) = self.queue.take().await {
+            for chunk in piece.as_ref().chunks(WRITE_CHUNK) {
+                self.half.write_all(chunk).await?;
+                worked(chunk.len());
             }
-            self.queue.wrote(batch.len());
-            if batch.capacity() > KEEP {
-                batch = BytesMut::new();
-            } else {
-                batch.clear();
-            }
+            self.queue.wrote(piece);
         }
+        Ok(())
     }
 }
 

@@ -1,9 +1,11 @@
 //! The bytes that wait for a link's writer: bounded, shared by all its senders.
 //!
-//! Only [`super::link`] uses it. It does no I/O. The lock is held for as long as a frame takes to be
+//! They lie in pieces, so that a long queue is neither moved as it grows nor in one buffer, and what goes to many
+//! is there once. Only [`super::link`] uses it. It does no I/O. The lock is held for as long as a frame takes to be
 //! encoded, and never across an await.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 use tokio::{sync::Notify, time::timeout};
 
@@ -23,6 +25,16 @@ pub const CONTROL_RESERVE: usize = 16 << 20;
 
 /// A link that has had nothing to do for so long gives back its buffers.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
+
+/// A piece takes more frames up to this length, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// Shared data of at least so many bytes is not copied: its own piece. Less would keep too much in memory that is
+/// no longer needed, as it lies in a buffer of [`super::link`]'s reader.
+const LONG: usize = PIECE;
+
+/// A buffer larger than this is given back at once, without waiting for [`IDLE`].
+const KEEP: usize = 2 * PIECE;
 
 /// Why a frame was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,13 +60,22 @@ pub(super) enum Limit {
     Control,
 }
 
-/// What the writer is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Write the batch.
-    Batch,
-    /// End: closed, and nothing is left.
-    End,
+/// What a frame carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Data<'a> {
+    /// To be copied.
+    Borrowed(&'a [u8]),
+    /// Copied where that is less work.
+    Shared(&'a Bytes),
+}
+
+/// What is written next.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Frames, or the beginning of one. The buffer can be used again.
+    Frames(BytesMut),
+    /// The data of the frame before it.
+    Data(Bytes),
 }
 
 /// See the top.
@@ -70,9 +91,14 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    bytes: BytesMut,
+    /// None is empty.
+    pieces: VecDeque<Piece>,
+    /// Their bytes.
+    queued: usize,
     /// How many are in the writer's hands.
     writing: usize,
+    /// A buffer that is not in use.
+    spare: BytesMut,
     phase: Phase,
     /// Bytes since the beginning.
     queued_total: u64,
@@ -106,7 +132,12 @@ impl Queue {
     }
 
     /// Appends a frame, or leaves all as it was.
-    pub(super) fn push<T: Serialize>(&self, frame: &T, data: &[u8], limit: Limit) -> Result<(), SendError> {
+    pub(super) fn push<T: Serialize>(
+        &self,
+        frame: &T,
+        data: Data<'_>,
+        limit: Limit,
+    ) -> Result<(), SendError> {
         let limit = match limit {
             Limit::Messages => self.limit.load(Relaxed),
             Limit::Control => self.limit.load(Relaxed).saturating_add(CONTROL_RESERVE),
@@ -122,58 +153,50 @@ impl Queue {
         if state.pending() + codec::HEADER + data.len() > limit {
             return Err(SendError::Full);
         }
-        let before = state.bytes.len();
-        codec::encode(&mut state.bytes, frame, data).map_err(|_| SendError::TooLong)?;
-        if state.pending() > limit {
-            state.bytes.truncate(before);
-            return Err(SendError::Full);
-        }
-        state.queued_total += (state.bytes.len() - before) as u64;
+        let was_empty = state.queued == 0;
+        state.append(frame, data, limit)?;
         drop(state);
-        if before == 0 {
+        if was_empty {
             self.filled.notify_one();
         }
         Ok(())
     }
 
-    /// Waits for something, and swaps all of it with the writer's empty batch. While there is nothing for long, neither
-    /// has any memory.
-    pub(super) async fn take(&self, batch: &mut BytesMut) -> Taken {
+    /// Waits for what is to be written next. None: the link is closed, and nothing is left.
+    pub(super) async fn take(&self) -> Option<Piece> {
         loop {
-            if let Some(taken) = self.try_take(batch) {
+            if let Some(taken) = self.try_take() {
                 return taken;
             }
             if timeout(IDLE, self.filled.notified()).await.is_err() {
-                *batch = BytesMut::new();
-                self.shrink();
+                self.lock().spare = BytesMut::new();
                 self.filled.notified().await;
             }
         }
     }
 
-    fn try_take(&self, batch: &mut BytesMut) -> Option<Taken> {
+    /// None: nothing yet.
+    fn try_take(&self) -> Option<Option<Piece>> {
         let mut state = self.lock();
-        if state.bytes.is_empty() {
-            return (state.phase != Phase::Open).then_some(Taken::End);
-        }
-        std::mem::swap(&mut state.bytes, batch);
-        state.writing = batch.len();
-        Some(Taken::Batch)
+        let Some(piece) = state.pieces.pop_front() else {
+            return (state.phase != Phase::Open).then_some(None);
+        };
+        state.writing = piece.len();
+        state.queued -= piece.len();
+        Some(Some(piece))
     }
 
-    /// Gives back the memory of what was queued, where nothing is.
-    fn shrink(&self) {
-        let mut state = self.lock();
-        if state.bytes.is_empty() {
-            state.bytes = BytesMut::new();
-        }
-    }
-
-    /// The batch is written.
-    pub(super) fn wrote(&self, bytes: usize) {
+    /// This piece is written.
+    pub(super) fn wrote(&self, piece: Piece) {
         let mut state = self.lock();
         state.writing = 0;
-        state.written_total += bytes as u64;
+        state.written_total += piece.len() as u64;
+        if let Piece::Frames(mut buffer) = piece
+            && buffer.capacity() <= KEEP
+        {
+            buffer.clear();
+            state.spare = buffer;
+        }
         drop(state);
         self.written.notify_waiters();
     }
@@ -213,8 +236,8 @@ impl Queue {
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.phase = Phase::Ended;
-        state.bytes = BytesMut::new();
-        state.writing = 0;
+        (state.pieces, state.queued, state.writing) = (VecDeque::new(), 0, 0);
+        state.spare = BytesMut::new();
         drop(state);
         self.written.notify_waiters();
     }
@@ -232,7 +255,75 @@ impl Queue {
 
 impl State {
     fn pending(&self) -> usize {
-        self.bytes.len() + self.writing
+        self.queued + self.writing
+    }
+
+    /// Appends a frame, or leaves all as it was.
+    fn append<T: Serialize>(&mut self, frame: &T, data: Data<'_>, limit: usize) -> Result<(), SendError> {
+        let (copied, shared) = match data {
+            Data::Shared(data) if data.len() >= LONG => (&[][..], data.clone()),
+            Data::Shared(data) => (&data[..], Bytes::new()),
+            Data::Borrowed(data) => (data, Bytes::new()),
+        };
+        let pending = self.pending();
+        let mut buffer = self.buffer_for(copied.len());
+        let before = buffer.len();
+        let encoded = codec::encode_head(&mut buffer, frame, copied.len() + shared.len());
+        let done = encoded.map_err(|_| SendError::TooLong).and_then(|()| {
+            let length = buffer.len() - before + copied.len() + shared.len();
+            if pending + length > limit { Err(SendError::Full) } else { Ok(length) }
+        });
+        match done {
+            Ok(_) => buffer.put_slice(copied),
+            Err(_) => buffer.truncate(before),
+        }
+        if buffer.is_empty() {
+            self.spare = buffer;
+        } else {
+            self.pieces.push_back(Piece::Frames(buffer));
+        }
+        let length = done?;
+        if !shared.is_empty() {
+            self.pieces.push_back(Piece::Data(shared));
+        }
+        self.queued += length;
+        self.queued_total += length as u64;
+        Ok(())
+    }
+
+    /// The last piece, where so much more makes it not too long; else an empty buffer.
+    fn buffer_for(&mut self, more: usize) -> BytesMut {
+        match self.pieces.pop_back() {
+            Some(Piece::Frames(last)) if last.len() + more <= PIECE => last,
+            other => {
+                self.pieces.extend(other);
+                std::mem::take(&mut self.spare)
+            }
+        }
+    }
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Frames(buffer) => buffer,
+            Self::Data(data) => data,
+        }
+    }
+}
+
+impl Data<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Borrowed(data) => data.len(),
+            Self::Shared(data) => data.len(),
+        }
     }
 }
 
@@ -242,7 +333,7 @@ mod tests {
 
     /// As a frame of one byte of envelope and as much data as makes this length.
     fn push(queue: &Queue, length: usize, limit: Limit) -> Result<(), SendError> {
-        queue.push(&0_u64, &vec![0; length - codec::HEADER - 1], limit)
+        queue.push(&0_u64, Data::Borrowed(&vec![0; length - codec::HEADER - 1]), limit)
     }
 
     #[test]
@@ -271,28 +362,82 @@ mod tests {
 
     #[test]
     fn what_is_being_written_counts() {
-        let (queue, mut batch) = (Queue::new(100), BytesMut::new());
+        let queue = Queue::new(100);
         push(&queue, 60, Limit::Messages).unwrap();
-        assert_eq!(queue.try_take(&mut batch), Some(Taken::Batch));
-        assert_eq!((batch.len(), queue.pending()), (60, 60));
+        let piece = take(&queue);
+        assert_eq!((piece.len(), queue.pending()), (60, 60));
         assert_eq!(push(&queue, 60, Limit::Messages), Err(SendError::Full));
         push(&queue, 40, Limit::Messages).unwrap();
-        queue.wrote(60);
+        queue.wrote(piece);
         assert_eq!(queue.pending(), 40);
         push(&queue, 60, Limit::Messages).unwrap();
     }
 
     #[test]
     fn closed_it_gives_what_it_has_and_takes_nothing() {
-        let (queue, mut batch) = (Queue::new(100), BytesMut::new());
-        assert_eq!(queue.try_take(&mut batch), None);
+        let queue = Queue::new(100);
+        assert!(queue.try_take().is_none());
         push(&queue, 60, Limit::Messages).unwrap();
         queue.close();
         assert_eq!(push(&queue, 9, Limit::Control), Err(SendError::Closed));
-        assert_eq!(queue.try_take(&mut batch), Some(Taken::Batch));
-        batch.clear();
-        assert_eq!(queue.try_take(&mut batch), Some(Taken::End));
+        queue.wrote(take(&queue));
+        assert!(queue.try_take().unwrap().is_none());
         queue.end();
         assert_eq!(push(&queue, 9, Limit::Control), Err(SendError::Closed));
+    }
+
+    fn take(queue: &Queue) -> Piece {
+        queue.try_take().expect("something").expect("a piece")
+    }
+
+    /// Frames of these lengths, as pieces.
+    #[test]
+    fn pieces_as_a_table() {
+        let long = LONG + codec::HEADER + 1;
+        for (frames, shared, pieces) in [
+            (&[100, 200, 300][..], false, &[600][..]),
+            (&[PIECE, 100, PIECE, 100], false, &[PIECE, 100, PIECE, 100]),
+            (&[PIECE / 2, PIECE / 2, PIECE / 2], true, &[PIECE, PIECE / 2]),
+            (&[100, long, long], false, &[100, long, long]),
+            (&[100, long, 100, long], true, &[109, LONG, 109, LONG]),
+        ] {
+            let queue = Queue::new(1 << 20);
+            let mut sent = BytesMut::new();
+            for (number, &length) in (0u8..).zip(frames) {
+                let data = Bytes::from(vec![number; length - codec::HEADER - 1]);
+                codec::encode(&mut sent, &number, &data).unwrap();
+                let data = if shared { Data::Shared(&data) } else { Data::Borrowed(&data) };
+                queue.push(&number, data, Limit::Messages).unwrap();
+            }
+            let mut written = vec![];
+            for &length in pieces {
+                let piece = take(&queue);
+                assert_eq!(piece.len(), length, "{frames:?} {shared}");
+                written.extend_from_slice(piece.as_ref());
+                queue.wrote(piece);
+            }
+            assert!(queue.try_take().is_none() && queue.pending() == 0);
+            assert!(written == sent, "{frames:?} {shared}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_leaves_nothing() {
+        let queue = Queue::new(2 * LONG);
+        push(&queue, 100, Limit::Messages).unwrap();
+        let data = Bytes::from(vec![0; 2 * LONG - 120]);
+        // Its envelope makes it too long, which is known late: with something before it, and alone.
+        for envelope in [100, 200] {
+            let envelope = "x".repeat(envelope);
+            for data in [Data::Shared(&data), Data::Borrowed(&data)] {
+                assert_eq!(queue.push(&envelope, data, Limit::Messages), Err(SendError::Full));
+            }
+            if let Some(piece) = queue.try_take() {
+                let piece = piece.unwrap();
+                assert_eq!(piece.len(), 100);
+                queue.wrote(piece);
+            }
+            assert!(queue.try_take().is_none() && queue.pending() == 0);
+        }
     }
 }

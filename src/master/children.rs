@@ -27,12 +27,7 @@ use tokio::{
 
 use self::{life::Life, manners::Manners};
 use super::{
-    crash::Who,
-    groups, isolation,
-    native::Native,
-    os_pid::OsPid,
-    status::Sandbox,
-    turns::{FRAME, Share},
+    crash::Who, groups, isolation, native::Native, os_pid::OsPid, status::Sandbox, turns::Share,
     witness::Witness,
 };
 use crate::{
@@ -41,7 +36,7 @@ use crate::{
         blackbox,
         codec::{HEADER, MAX_ENVELOPE},
         counters::{self, Snapshot},
-        link::{self, SendError, Sender},
+        link::{self, FRAME, SendError, Sender},
         message::{Boot, ToChild, ToMaster},
     },
     log,
@@ -170,8 +165,8 @@ impl Child {
     }
 
     /// Queues a frame that may be refused.
-    pub(crate) fn send(&self, frame: &ToChild, data: &[u8]) -> Result<(), SendError> {
-        self.sender.try_send(frame, data)
+    pub(crate) fn send(&self, frame: &ToChild, data: &Bytes) -> Result<(), SendError> {
+        self.sender.try_share(frame, data)
     }
 
     /// Queues a frame that must not be lost. `Full` means that the child is stuck.

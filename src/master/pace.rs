@@ -3,13 +3,16 @@
 //! Who has slept most of the time goes first, and at once: to the kernel that is who asks for the shorter turn.
 //! So a tenant with a request now and then does not wait for one that computes, or floods. What each gets of the
 //! CPU stays the same. Busy is what a process would be with a CPU of its own: time in which it waited for one is
-//! left out, so that nobody is made busy by others, and a flood is seen however many processes share it.
+//! left out, so that nobody is made busy by others. A flood that an app's processes share is as one that each of
+//! them makes alone: what counts is how much of a CPU this one uses, or how much of all CPUs they do together.
 //!
 //! `app` names the processes that are ready. A thread looks at them all, ten times a second, and sleeps while
 //! there are none. [`Busy`] decides, and is pure.
 
 use std::{
+    collections::HashMap,
     io,
+    iter::zip,
     sync::{
         LazyLock,
         mpsc::{self, Receiver, Sender},
@@ -19,7 +22,7 @@ use std::{
 };
 
 use crate::sys::{
-    priority::{LONGEST, SHORTEST, Scheduled},
+    priority::{BEGINNING, LONGEST, SHORTEST, Scheduled},
     usage::Times,
 };
 
@@ -33,12 +36,12 @@ const KEPT: f64 = 0.966;
 /// A turn is set anew when it would change by more than this factor.
 const CHANGE: f64 = 1.25;
 
-/// Looks at this process from now on, until it is gone.
+/// Looks at this process of this app from now on, until it is gone.
 ///
 /// Its niceness must not change any more.
-pub(super) fn keep(os_pid: u32) {
+pub(super) fn keep(app: &str, os_pid: u32) {
     // One that has just ended needs nothing; without the thread all have the same turns.
-    if let Ok(one) = Paced::new(os_pid) {
+    if let Ok(one) = Paced::new(app, os_pid) {
         let _ = THREAD.send(one);
     }
 }
@@ -53,6 +56,7 @@ static THREAD: LazyLock<Sender<Paced>> = LazyLock::new(|| {
 });
 
 fn run(more: &Receiver<Paced>) {
+    let cpus = thread::available_parallelism().map_or(1.0, |cpus| cpus.get() as f64);
     let mut all = vec![];
     loop {
         if all.is_empty() {
@@ -60,13 +64,29 @@ fn run(more: &Receiver<Paced>) {
             all.push(first);
         }
         all.extend(more.try_iter());
-        all.retain_mut(|one| one.look().is_ok());
+        let mut loads = vec![];
+        all.retain_mut(|one| one.load().map(|load| loads.push(load)).is_ok());
+        let loads = shared(&zip(all.iter().map(|one| &*one.app), loads).collect::<Vec<_>>(), cpus);
+        for (one, load) in zip(&mut all, loads) {
+            // It is seen at the next look that it is gone.
+            let _ = one.settle(load);
+        }
         thread::sleep(PERIOD);
     }
 }
 
+/// What counts, of what each uses of a CPU, which is an app's.
+fn shared(loads: &[(&str, f64)], cpus: f64) -> Vec<f64> {
+    let mut apps: HashMap<&str, f64> = HashMap::new();
+    for (app, load) in loads {
+        *apps.entry(app).or_default() += load / cpus;
+    }
+    loads.iter().map(|(app, load)| load.max(apps[app])).map(|load| load.min(1.0)).collect()
+}
+
 /// One process.
 struct Paced {
+    app: String,
     process: Scheduled,
     seen: (Instant, Times),
     busy: Busy,
@@ -74,19 +94,23 @@ struct Paced {
 }
 
 impl Paced {
-    fn new(os_pid: u32) -> io::Result<Self> {
+    fn new(app: &str, os_pid: u32) -> io::Result<Self> {
         let process = Scheduled::open(os_pid)?;
         let seen = (Instant::now(), process.times()?);
-        Ok(Self { process, seen, busy: Busy::default(), turn: SHORTEST })
+        Ok(Self { app: app.to_owned(), process, seen, busy: Busy::default(), turn: BEGINNING })
     }
 
-    /// An error means that it is gone.
-    fn look(&mut self) -> io::Result<()> {
+    /// How much of a CPU it has used since the last look. An error means that it is gone.
+    fn load(&mut self) -> io::Result<f64> {
         let (now, times) = (Instant::now(), self.process.times()?);
         let (before, last) = std::mem::replace(&mut self.seen, (now, times));
         let (ran, waited) = (times.ran.saturating_sub(last.ran), times.waited.saturating_sub(last.waited));
         let slept = now.duration_since(before).saturating_sub(ran + waited);
-        self.busy = self.busy.after(ran, slept);
+        Ok(load(ran, slept))
+    }
+
+    fn settle(&mut self, load: f64) -> io::Result<()> {
+        self.busy = self.busy.after(load);
         let turn = self.busy.turn();
         if differs(turn, self.turn) {
             self.process.set_turn(turn)?;
@@ -94,6 +118,12 @@ impl Paced {
         }
         Ok(())
     }
+}
+
+/// How much of a CPU a process would use that has run and slept so long, 0 to 1.
+fn load(ran: Duration, slept: Duration) -> f64 {
+    let all = ran + slept;
+    if all.is_zero() { 0.0 } else { ran.div_duration_f64(all) }
 }
 
 fn differs(one: Duration, other: Duration) -> bool {
@@ -106,11 +136,9 @@ fn differs(one: Duration, other: Duration) -> bool {
 struct Busy(f64);
 
 impl Busy {
-    /// It has run so long since the last look, and slept so long.
-    fn after(self, ran: Duration, slept: Duration) -> Self {
-        let all = ran + slept;
-        let now = if all.is_zero() { 0.0 } else { ran.div_duration_f64(all) };
-        Self(now.max(self.0 * KEPT))
+    /// So much since the last look.
+    fn after(self, load: f64) -> Self {
+        Self(load.max(self.0 * KEPT))
     }
 
     /// Ten times as long for each third of a CPU.
@@ -139,7 +167,35 @@ mod tests {
             ("it is busier than it was", 0.1, 50, 50, 0.5),
             ("less busy than it was", 1.0, 50, 50, KEPT),
         ] {
-            assert_eq!(Busy(before).after(ms(ran), ms(slept)), Busy(expected), "{what}");
+            assert_eq!(Busy(before).after(load(ms(ran), ms(slept))), Busy(expected), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_an_apps_processes_use_together_as_a_table() {
+        for (what, cpus, loads, expected) in [
+            ("one alone", 2.0, &[("a", 0.5)][..], &[0.5][..]),
+            (
+                "no more than one uses on a large machine",
+                8.0,
+                &[("a", 0.5), ("a", 0.5), ("a", 0.0)],
+                &[0.5, 0.5, 0.125],
+            ),
+            (
+                "four share it",
+                2.0,
+                &[("a", 0.3), ("a", 0.3), ("b", 0.1), ("a", 0.3), ("a", 0.3)],
+                &[0.6, 0.6, 0.1, 0.6, 0.6],
+            ),
+            ("more than there is, seen one after the other", 1.0, &[("a", 0.9), ("a", 0.9)], &[1.0, 1.0]),
+            ("nobody", 2.0, &[], &[]),
+        ] {
+            let found = shared(loads, cpus);
+            assert!(
+                zip(&found, expected).all(|(one, other)| (one - other).abs() < 1e-9),
+                "{what}: {found:?}"
+            );
+            assert_eq!(found.len(), expected.len(), "{what}");
         }
     }
 
@@ -153,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_has_computed_is_forgotten_in_seconds() {
-        let idle = |busy: Busy, looks| (0..looks).fold(busy, |busy, _| busy.after(ms(0), PERIOD));
+        let idle = |busy: Busy, looks| (0..looks).fold(busy, |busy, _| busy.after(0.0));
         let begin = Busy(1.0);
         assert!(idle(begin, 10) > Busy(0.6), "a second");
         let half = idle(begin, 20);

@@ -25,7 +25,12 @@ use super::{
 use crate::{
     home::Keeps,
     manifest::App,
-    sys::{limits::raise_nofile, memory, priority, sandbox::Isolation},
+    sys::{
+        limits::raise_nofile,
+        memory,
+        priority::{self, SHORTEST},
+        sandbox::Isolation,
+    },
 };
 
 /// What the master is to run.
@@ -96,7 +101,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 /// How the master takes its part of the machine. Gives how many files it may have open.
 pub(super) fn settle() -> u64 {
-    let _ = priority::take_short_turns();
+    let _ = priority::take_turns(SHORTEST);
     tokio::spawn(give_back());
     raise_nofile().unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of open files");

@@ -24,9 +24,6 @@ use std::{
 
 use tokio::{sync::Notify, task::yield_now};
 
-/// What reading or writing a frame costs beside its bytes: as much as copying so many.
-pub(crate) const FRAME: usize = 1 << 10;
-
 /// Of frames, what an app may spend in a round.
 pub(crate) const MESSAGES: u64 = 64 << 10;
 
@@ -130,7 +127,7 @@ async fn rounds(turns: Arc<Inner>) {
         loop {
             // Tokio goes on with who yields when it has polled the sockets.
             yield_now().await;
-            // A worker may have something to do as well, on this CPU; the kernel looks by itself every few ms.
+            // A worker may have something to do as well, on this CPU. Who floods can wait until it has done it.
             thread::yield_now();
             if !turns.round() {
                 break;

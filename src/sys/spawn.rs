@@ -18,7 +18,8 @@ use tokio::{runtime::Handle, sync::oneshot};
 use super::{
     clone::{Identity, Program},
     inherit::SANDBOX_FD,
-    memfd, priority,
+    memfd,
+    priority::{self, BEGINNING},
     process::First,
     sandbox::{Isolation, Namespaces, Profile, User, hand},
 };
@@ -82,7 +83,7 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
         .name("spawner".to_owned())
         .spawn(move || {
             // Children have them from here.
-            let _ = priority::take_short_turns();
+            let _ = priority::take_turns(BEGINNING);
             for Order { spawn, runtime, reply } in taken {
                 let _entered = runtime.enter();
                 // Nobody waits any more: the child is dropped, and so killed.

@@ -41,7 +41,7 @@ use crate::{
     admin::Error,
     home::{Grants, Home},
     master::deploy::Deployer,
-    sys::user,
+    sys::{priority, user},
 };
 
 /// The most bytes of a request's head.
@@ -58,6 +58,9 @@ struct Patience {
     /// With taking something of what is written to it.
     write: Duration,
 }
+
+/// What one who comes costs: as much as copying so many bytes.
+const COME: usize = 8 << 10;
 
 /// How long accepting rests when the system refuses.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -132,6 +135,7 @@ impl Socket {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         hall.come(stream);
+                        priority::worked(COME);
                         // Who gives way is closed when its task is: before the next one is taken, or thousands
                         // that wait in the backlog would all be open at once.
                         yield_now().await;

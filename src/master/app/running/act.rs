@@ -54,7 +54,7 @@ impl Running {
         let (app, role, slot) = (&self.release.app.name, process.role, process.slot);
         tracing::info!(app, %role, slot, %pid, "ready");
         if let Some(child) = self.children.get(&pid) {
-            pace::keep(child.os_pid());
+            pace::keep(app, child.os_pid());
         }
         self.router.ready(pid, now, &mut self.out);
         self.send_out();
