@@ -40,7 +40,11 @@ pub use failure::print as print_failure;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{agent, broker, compiler, log, storekeeper, trial, worker};
+use crate::{
+    agent, broker, compiler, log, storekeeper,
+    sys::priority::{self, BEGINNING},
+    trial, worker,
+};
 
 /// Hosts WebAssembly components: a master, and for each app one agent and N workers.
 #[derive(Debug, Parser)]
@@ -155,6 +159,8 @@ impl Cli {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
+            // What they do may take long: the loops go before them.
+            .on_thread_start(|| _ = priority::take_turns(BEGINNING))
             .build()?;
         let mut code = ExitCode::SUCCESS;
         let result = runtime.block_on(async {

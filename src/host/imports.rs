@@ -24,9 +24,9 @@ macro_rules! common {
                     &mut self,
                     to: Target,
                     action: String,
-                    data: &[u8],
+                    data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    Ok(self.messenger.send(to, action, data).map_err(Into::into))
+                    Ok(self.messenger.send(to, action, data.into()).map_err(Into::into))
                 }
             }
 
@@ -36,7 +36,7 @@ macro_rules! common {
                     action: String,
                     data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Broadcast, action, &data)
+                    self.$version(Target::Broadcast, action, data)
                 }
 
                 fn send_to_app(
@@ -44,7 +44,7 @@ macro_rules! common {
                     action: String,
                     data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::App, action, &data)
+                    self.$version(Target::App, action, data)
                 }
 
                 fn send_to_agent(
@@ -52,7 +52,7 @@ macro_rules! common {
                     action: String,
                     data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Agent, action, &data)
+                    self.$version(Target::Agent, action, data)
                 }
 
                 fn send_random(
@@ -60,7 +60,7 @@ macro_rules! common {
                     action: String,
                     data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Random, action, &data)
+                    self.$version(Target::Random, action, data)
                 }
 
                 fn send_to(
@@ -69,7 +69,7 @@ macro_rules! common {
                     action: String,
                     data: Vec<u8>,
                 ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Pid(Pid(pid)), action, &data)
+                    self.$version(Target::Pid(Pid(pid)), action, data)
                 }
             }
 

@@ -195,7 +195,7 @@ impl<T: Serialize> Sender<T> {
         self.open.0.push(frame, Data::Borrowed(data), Limit::Messages)
     }
 
-    /// As [`Self::try_send`], for data that goes to others too: where it is long it is not copied.
+    /// As [`Self::try_send`], for data that others may have too: where it is long it is not copied.
     ///
     /// # Errors
     /// It was not queued, and why.
