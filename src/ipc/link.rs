@@ -26,21 +26,19 @@ use tokio::{
 pub use super::queue::{CONTROL_RESERVE, SendError};
 use super::{
     codec::{self, DecodeError, MAX_FRAME},
-    queue::{Data, IDLE, Limit, Queue},
+    queue::{IDLE, Limit, Queue, pieces::copy_or_share},
 };
 use crate::sys::{nonblocking, priority::worked, stream};
 
-/// How much is read at once, in bytes.
-const READ_CHUNK: usize = 64 << 10;
+/// How much is read or written at once, in bytes: what the kernel copies in one call nobody can interrupt, on most
+/// servers.
+const CHUNK: usize = 64 << 10;
 
-/// With less room than this a read isn't worth it, and the buffer grows by [`READ_CHUNK`].
+/// With less room than this a read isn't worth it, and the buffer grows by [`CHUNK`] at least.
 const MIN_READ: usize = 8 << 10;
 
 /// The most room that is made for a frame on its word alone.
 const MAX_RESERVE: usize = 1 << 20;
-
-/// How much is written at once: what the kernel copies in one call nobody can interrupt, on most servers.
-const WRITE_CHUNK: usize = 64 << 10;
 
 /// What a frame costs beside its bytes: as much as copying so many.
 pub const FRAME: usize = 1 << 10;
@@ -158,10 +156,10 @@ impl<T: DeserializeOwned> Reader<T> {
         if buf.capacity() - buf.len() < MIN_READ {
             // A long frame is not moved each time that it grows. Its length has been checked.
             let missing = codec::length(buf).map_or(0, |length| length.saturating_sub(buf.len()));
-            buf.reserve(missing.clamp(READ_CHUNK, MAX_RESERVE));
+            buf.reserve(missing.clamp(CHUNK, MAX_RESERVE));
         }
         // Never more at once, however much room a long frame has left: others want their turn.
-        let got = half.async_io(Interest::READABLE, || stream::read(half, buf, READ_CHUNK)).await;
+        let got = half.async_io(Interest::READABLE, || stream::read(half, buf, CHUNK)).await;
         worked(got.as_ref().map_or(0, |got| got.bytes));
         got
     }
@@ -192,7 +190,7 @@ impl<T: Serialize> Sender<T> {
     /// It was not queued, and why.
     pub fn try_send(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
         worked(FRAME + data.len());
-        self.open.0.push(frame, Data::Borrowed(data), Limit::Messages)
+        self.open.0.push(frame, data, Bytes::new(), Limit::Messages)
     }
 
     /// As [`Self::try_send`], for data that others may have too: where it is long it is not copied.
@@ -201,7 +199,8 @@ impl<T: Serialize> Sender<T> {
     /// It was not queued, and why.
     pub fn try_share(&self, frame: &T, data: &Bytes) -> Result<(), SendError> {
         worked(FRAME);
-        self.open.0.push(frame, Data::Shared(data), Limit::Messages)
+        let (copied, shared) = copy_or_share(data);
+        self.open.0.push(frame, copied, shared, Limit::Messages)
     }
 
     /// As [`Self::try_send`], for frames that must not be lost to a flood of messages: may use
@@ -210,7 +209,7 @@ impl<T: Serialize> Sender<T> {
     /// # Errors
     /// It was not queued, and why. `Full` means that the peer is stuck.
     pub fn send_control(&self, frame: &T, data: &[u8]) -> Result<(), SendError> {
-        self.open.0.push(frame, Data::Borrowed(data), Limit::Control)
+        self.open.0.push(frame, data, Bytes::new(), Limit::Control)
     }
 }
 
@@ -255,7 +254,7 @@ impl Writer {
     /// The peer is gone (`BrokenPipe`), or the system's own. What was queued is lost.
     pub async fn run(mut self) -> io::Result<()> {
         while let Some(piece) = self.queue.take().await {
-            for chunk in piece.as_ref().chunks(WRITE_CHUNK) {
+            for chunk in piece.as_ref().chunks(CHUNK) {
                 self.half.write_all(chunk).await?;
                 worked(chunk.len());
             }
