@@ -218,7 +218,7 @@ impl Cluster {
 }
 
 impl Messenger for Cluster {
-    fn send(&self, to: Target, action: String, data: Bytes) -> Result<(), SendError> {
+    fn send(&self, to: Target, action: String, data: &[u8]) -> Result<(), SendError> {
         let action = Action::try_from(action)?;
         if data.len() > self.message_size {
             self.counters.hit(Limit::MessageSize);
@@ -232,7 +232,7 @@ impl Messenger for Cluster {
         if !self.may_send(data.len(), self.receivers(to)) {
             return Err(SendError::Overloaded);
         }
-        self.sender.try_share(&ToMaster::Send { to, action }, &data).map_err(|error| match error {
+        self.sender.try_send(&ToMaster::Send { to, action }, data).map_err(|error| match error {
             link::SendError::Closed => SendError::Unavailable,
             link::SendError::Full | link::SendError::TooLong => {
                 self.counters.hit(Limit::QueueSize);

@@ -12,7 +12,7 @@ use super::{
     http::{self, InFlight},
     store::State,
 };
-use crate::cluster::AskError;
+use crate::{cluster::AskError, sys::priority::worked};
 
 /// What the calls of one instance share.
 pub(super) struct Calls {
@@ -88,6 +88,8 @@ impl Calls {
             }
             Job::Message(message) => {
                 let taken = Taken { messenger: &*self.messenger, bytes: message.queued_bytes() };
+                // It is copied into the guest's memory.
+                worked(message.data.len());
                 call!(self.exports.receiver, accessor, call_on_message(message.into()));
                 drop(taken);
             }

@@ -1,98 +1,68 @@
 //! What a guest's imports of `hatchery:cluster` do: they go to the process's [`Messenger`].
 //!
-//! Both versions have one body; they differ in how a question is waited for.
+//! The two versions differ in how a question is waited for; the rest is the same functions under two names.
 
 use std::time::Duration;
 
-use wasmtime::component::{Accessor, HasSelf, Linker};
+use wasmtime::{
+    StoreContextMut,
+    component::{Accessor, HasSelf, Linker, LinkerInstance, WasmList},
+};
 
 use super::{
-    bindings::{v02, v03},
+    bindings::{v02, v03, words},
     store::State,
 };
 use crate::cluster::{AskTarget, Pid, Target};
 
-macro_rules! common {
-    ($version:ident) => {
-        const _: () = {
-            use $version::hatchery::cluster::{cluster, messenger, types};
-
-            impl types::Host for State {}
-
-            impl State {
-                fn $version(
-                    &mut self,
-                    to: Target,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    Ok(self.messenger.send(to, action, data.into()).map_err(Into::into))
-                }
-            }
-
-            impl messenger::Host for State {
-                fn broadcast(
-                    &mut self,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Broadcast, action, data)
-                }
-
-                fn send_to_app(
-                    &mut self,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::App, action, data)
-                }
-
-                fn send_to_agent(
-                    &mut self,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Agent, action, data)
-                }
-
-                fn send_random(
-                    &mut self,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Random, action, data)
-                }
-
-                fn send_to(
-                    &mut self,
-                    pid: u64,
-                    action: String,
-                    data: Vec<u8>,
-                ) -> wasmtime::Result<Result<(), messenger::Error>> {
-                    self.$version(Target::Pid(Pid(pid)), action, data)
-                }
-            }
-
-            impl cluster::Host for State {
-                fn self_(&mut self) -> wasmtime::Result<types::Process> {
-                    Ok(self.messenger.this().into())
-                }
-
-                fn processes(&mut self) -> wasmtime::Result<Vec<types::Process>> {
-                    Ok(self.messenger.processes().into_iter().map(Into::into).collect())
-                }
-
-                fn app(&mut self) -> wasmtime::Result<types::App> {
-                    let (name, version) = self.messenger.app();
-                    Ok(types::App { name, version })
-                }
-            }
-        };
-    };
+/// Adds both versions' imports.
+pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    for version in ["0.2.0", "0.3.0"] {
+        linker.instance(&format!("hatchery:cluster/types@{version}"))?;
+        messenger(&mut linker.instance(&format!("hatchery:cluster/messenger@{version}"))?)?;
+        cluster(&mut linker.instance(&format!("hatchery:cluster/cluster@{version}"))?)?;
+    }
+    v02::hatchery::cluster::requests::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    v03::hatchery::cluster::requests::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
 }
 
-common!(v02);
-common!(v03);
+fn messenger(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    for (name, to) in [
+        ("broadcast", Target::Broadcast),
+        ("send-to-app", Target::App),
+        ("send-to-agent", Target::Agent),
+        ("send-random", Target::Random),
+    ] {
+        instance.func_wrap(name, move |store, (action, data): (String, WasmList<u8>)| {
+            Ok((send(&store, to, action, &data),))
+        })?;
+    }
+    instance.func_wrap("send-to", |store, (pid, action, data): (u64, String, WasmList<u8>)| {
+        Ok((send(&store, Target::Pid(Pid(pid)), action, &data),))
+    })
+}
+
+/// From the guest's memory into the queue, without a copy between.
+fn send(
+    store: &StoreContextMut<'_, State>,
+    to: Target,
+    action: String,
+    data: &WasmList<u8>,
+) -> Result<(), words::SendError> {
+    store.data().messenger.send(to, action, data.as_le_slice(store)).map_err(Into::into)
+}
+
+fn cluster(instance: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    instance.func_wrap("self", |store, ()| Ok((words::Process::from(store.data().messenger.this()),)))?;
+    instance.func_wrap("processes", |store, ()| {
+        let all = store.data().messenger.processes();
+        Ok((all.into_iter().map(words::Process::from).collect::<Vec<_>>(),))
+    })?;
+    instance.func_wrap("app", |store, ()| {
+        let (name, version) = store.data().messenger.app();
+        Ok((words::App { name, version },))
+    })
+}
 
 impl v02::hatchery::cluster::requests::Host for State {
     async fn ask_agent(&mut self, action: String, data: Vec<u8>, timeout: u64) -> Asked02<Vec<u8>> {
@@ -167,19 +137,4 @@ fn answers<A: From<super::Answer>, E: From<crate::cluster::AskError>>(
     asked: Result<Vec<super::Answer>, crate::cluster::AskError>,
 ) -> Result<Vec<A>, E> {
     asked.map(|answers| answers.into_iter().map(Into::into).collect()).map_err(Into::into)
-}
-
-/// Adds both versions' imports.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    use v02::hatchery::cluster as two;
-    use v03::hatchery::cluster as three;
-    two::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    two::messenger::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    two::requests::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    two::cluster::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    three::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    three::messenger::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    three::requests::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    three::cluster::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    Ok(())
 }

@@ -19,7 +19,7 @@ pub trait Messenger: Send + Sync + 'static {
     /// # Errors
     ///
     /// As `messenger.error` in `wit/`.
-    fn send(&self, to: Target, action: String, data: Bytes) -> Result<(), SendError>;
+    fn send(&self, to: Target, action: String, data: &[u8]) -> Result<(), SendError>;
 
     /// Asks the agent or one process. A zero timeout means the longest one.
     fn ask(

@@ -9,8 +9,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 
 use super::{SendError, codec};
+use crate::sys::priority::worked;
 
-/// A piece takes more frames up to this length, in bytes.
+/// A piece takes more up to this length, in bytes. The head of a frame is in one piece, whatever its length.
 const PIECE: usize = 64 << 10;
 
 /// Data of at least so many bytes is its own piece where it is shared. Less would keep too much in memory that is no
@@ -23,7 +24,7 @@ const KEEP: usize = 2 * PIECE;
 /// What is written next.
 #[derive(Debug)]
 pub(in super::super) enum Piece {
-    /// Frames, or the beginning of one. The buffer can be used again.
+    /// Frames, or parts of them. The buffer can be used again.
     Frames(BytesMut),
     /// The end of the frame before it.
     Data(Bytes),
@@ -56,26 +57,36 @@ impl Pieces {
         shared: Bytes,
         room: usize,
     ) -> Result<usize, SendError> {
-        let mut buffer = self.buffer_for(data.len());
+        let mut buffer = self.last();
         let before = buffer.len();
         let encoded = codec::encode_head(&mut buffer, frame, data.len() + shared.len());
         let done = encoded.map_err(|_| SendError::TooLong).and_then(|()| {
             let length = buffer.len() - before + data.len() + shared.len();
             if length > room { Err(SendError::Full) } else { Ok(length) }
         });
-        match done {
-            Ok(_) => buffer.put_slice(data),
-            Err(_) => buffer.truncate(before),
+        if done.is_err() {
+            buffer.truncate(before);
         }
-        if buffer.is_empty() {
-            self.spare = buffer;
-        } else {
-            self.queued.push_back(Piece::Frames(buffer));
-        }
-        if done.is_ok() && !shared.is_empty() {
-            self.queued.push_back(Piece::Data(shared));
+        self.put_back(buffer);
+        if done.is_ok() {
+            self.copy(data);
+            if !shared.is_empty() {
+                self.queued.push_back(Piece::Data(shared));
+            }
         }
         done
+    }
+
+    /// Appends the data of the last frame.
+    fn copy(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let mut buffer = self.last();
+            let chunk;
+            (chunk, data) = data.split_at(data.len().min(PIECE - buffer.len()));
+            buffer.put_slice(chunk);
+            worked(chunk.len());
+            self.put_back(buffer);
+        }
     }
 
     /// The first.
@@ -98,14 +109,22 @@ impl Pieces {
         self.spare = BytesMut::new();
     }
 
-    /// The last piece, where so much more makes it not too long; else an empty buffer.
-    fn buffer_for(&mut self, more: usize) -> BytesMut {
+    /// The last piece where it takes more, or an empty buffer.
+    fn last(&mut self) -> BytesMut {
         match self.queued.pop_back() {
-            Some(Piece::Frames(last)) if last.len() + more <= PIECE => last,
+            Some(Piece::Frames(last)) if last.len() < PIECE => last,
             other => {
                 self.queued.extend(other);
                 std::mem::take(&mut self.spare)
             }
+        }
+    }
+
+    fn put_back(&mut self, buffer: BytesMut) {
+        if buffer.is_empty() {
+            self.spare = buffer;
+        } else {
+            self.queued.push_back(Piece::Frames(buffer));
         }
     }
 }
@@ -135,9 +154,10 @@ mod tests {
         let long = LONG + codec::HEADER + 1;
         for (frames, may_share, expected) in [
             (&[100, 200, 300][..], false, &[600][..]),
-            (&[PIECE, 100, PIECE, 100], false, &[PIECE, 100, PIECE, 100]),
+            (&[PIECE, 100, PIECE, 100], false, &[PIECE, PIECE, 200]),
             (&[PIECE / 2, PIECE / 2, PIECE / 2], true, &[PIECE, PIECE / 2]),
-            (&[100, long, long], false, &[100, long, long]),
+            (&[PIECE - 5, 100], false, &[PIECE + 4, 91]),
+            (&[100, 4 * long], false, &[PIECE, PIECE, PIECE, PIECE, 136]),
             (&[100, long, 100, long], true, &[109, LONG, 109, LONG]),
         ] {
             let mut pieces = Pieces::default();
