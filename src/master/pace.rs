@@ -6,6 +6,8 @@
 //! left out, so that nobody is made busy by others. A flood that an app's processes share is as one that each of
 //! them makes alone: what counts is how much of a CPU this one uses, or how much of all CPUs they do together.
 //!
+//! Threads beside a process's main one, its clocks, interrupt nobody.
+//!
 //! `app` names the processes that are ready. A thread looks at them all, ten times a second, and sleeps while
 //! there are none. [`Busy`] decides, and is pure.
 
@@ -96,6 +98,7 @@ struct Paced {
 impl Paced {
     fn new(app: &str, os_pid: u32) -> io::Result<Self> {
         let process = Scheduled::open(os_pid)?;
+        process.calm_others();
         let seen = (Instant::now(), process.times()?);
         Ok(Self { app: app.to_owned(), process, seen, busy: Busy::default(), turn: BEGINNING })
     }

@@ -1,6 +1,12 @@
 //! How a process fares when there is less CPU time than is wanted.
 
-use std::{cell::Cell, fs::File, io, os::unix::fs::FileExt as _, time::Duration};
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
@@ -47,7 +53,7 @@ pub const BEGINNING: Duration = Duration::from_millis(10);
 /// # Errors
 /// The system's own.
 pub fn take_turns(turn: Duration) -> io::Result<()> {
-    set_turn(0, turn)
+    schedule(0, libc::SCHED_OTHER, turn)
 }
 
 /// This thread has done as much as copying so many bytes. Now and then that ends its turn, where the time for it is
@@ -94,20 +100,33 @@ impl Scheduled {
     /// # Errors
     /// It is gone, or somebody else's.
     pub fn set_turn(&self, turn: Duration) -> io::Result<()> {
-        set_turn(self.os_pid, turn)
+        schedule(self.os_pid, libc::SCHED_OTHER, turn)
+    }
+
+    /// The other threads that the process has now interrupt nobody any more: when one of them wakes up it waits until
+    /// a turn ends, and comes first then. So it should be with clocks. A request that they interrupt is not at once
+    /// gone on with: whoever waits may have a turn before. Threads that end meanwhile need nothing.
+    pub fn calm_others(&self) {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.os_pid)) else { return };
+        for thread in threads.flatten() {
+            let thread = thread.file_name().to_str().and_then(|thread| thread.parse().ok());
+            if let Some(thread) = thread.filter(|thread| *thread != self.os_pid) {
+                let _ = schedule(thread, libc::SCHED_BATCH, SHORTEST);
+            }
+        }
     }
 }
 
 /// The most bytes of a thread's times: three numbers.
 const MAX_TIMES: usize = 64;
 
-/// Of a thread; 0 is this one.
-fn set_turn(thread: u32, turn: Duration) -> io::Result<()> {
+/// A thread; 0 is this one.
+fn schedule(thread: u32, policy: libc::c_int, turn: Duration) -> io::Result<()> {
     // SAFETY: takes and gives numbers only.
     let nice = niceness(|| unsafe { libc::getpriority(libc::PRIO_PROCESS, thread) })?;
     let attributes = Attributes {
         size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
-        policy: u32::try_from(libc::SCHED_OTHER).map_err(io::Error::other)?,
+        policy: u32::try_from(policy).map_err(io::Error::other)?,
         flags: 0,
         nice,
         priority: 0,
@@ -120,7 +139,7 @@ fn set_turn(thread: u32, turn: Duration) -> io::Result<()> {
     Errno::result(done).map(drop).map_err(Into::into)
 }
 
-/// `struct sched_attr` of sched_setattr(2), in its first version. For this policy `runtime` is the length of a
+/// `struct sched_attr` of sched_setattr(2), in its first version. For these policies `runtime` is the length of a
 /// turn.
 #[repr(C)]
 struct Attributes {

@@ -73,6 +73,27 @@ impl OsProcess {
         self.number("sched", "se.slice")
     }
 
+    /// How each of its threads is scheduled, the first one first: `SCHED_*`.
+    pub(crate) fn policies(&self) -> Vec<u32> {
+        let policy = |stat: String| stat.rsplit(')').next()?.split_whitespace().nth(38)?.parse().ok();
+        self.of_threads("stat").into_iter().map(|stat| policy(stat).unwrap()).collect()
+    }
+
+    /// What each of its threads is called, the first one first.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        self.of_threads("comm").iter().map(|name| name.trim().to_owned()).collect()
+    }
+
+    /// A file of each thread that lives.
+    fn of_threads(&self, file: &str) -> Vec<String> {
+        let threads = fs::read_dir(self.file("task")).unwrap().flatten();
+        let mut threads: Vec<i32> =
+            threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect();
+        threads.sort_by_key(|thread| (*thread != self.id, *thread));
+        let read = |thread| fs::read_to_string(self.file(&format!("task/{thread}/{file}"))).ok();
+        threads.into_iter().filter_map(read).collect()
+    }
+
     fn status(&self, key: &str) -> Option<u64> {
         self.number("status", key)
     }
