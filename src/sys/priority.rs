@@ -104,14 +104,15 @@ impl Scheduled {
     }
 
     /// The other threads that the process has now interrupt nobody any more: when one of them wakes up it waits until
-    /// a turn ends, and comes first then. So it should be with clocks. A request that they interrupt is not at once
-    /// gone on with: whoever waits may have a turn before. Threads that end meanwhile need nothing.
+    /// a turn ends. So it should be with clocks. A request that they interrupt is not at once gone on with: whoever
+    /// waits may have a turn before. Their turns are not the shortest: while one waits that comes before who wakes up,
+    /// the kernel interrupts nobody for either. Threads that end meanwhile need nothing.
     pub fn calm_others(&self) {
         let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.os_pid)) else { return };
         for thread in threads.flatten() {
             let thread = thread.file_name().to_str().and_then(|thread| thread.parse().ok());
             if let Some(thread) = thread.filter(|thread| *thread != self.os_pid) {
-                let _ = schedule(thread, libc::SCHED_BATCH, SHORTEST);
+                let _ = schedule(thread, libc::SCHED_BATCH, BEGINNING);
             }
         }
     }
