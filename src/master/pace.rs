@@ -35,6 +35,10 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// pauses is still one.
 const KEPT: f64 = 0.966;
 
+/// Who uses no more of a CPU than this has the shortest turns, as the master has: with the same turns neither interrupts
+/// the other one in the middle of a request.
+const LITTLE: f64 = 0.15;
+
 /// A turn is set anew when it would change by more than this factor.
 const CHANGE: f64 = 1.25;
 
@@ -144,9 +148,10 @@ impl Busy {
         Self(load.max(self.0 * KEPT))
     }
 
-    /// Ten times as long for each third of a CPU.
+    /// From the shortest to the longest: longer by the same factor for each part more of a CPU.
     fn turn(self) -> Duration {
-        SHORTEST.mul_f64(LONGEST.div_duration_f64(SHORTEST).powf(self.0))
+        let beyond = ((self.0 - LITTLE) / (1.0 - LITTLE)).max(0.0);
+        SHORTEST.mul_f64(LONGEST.div_duration_f64(SHORTEST).powf(beyond))
     }
 }
 
@@ -204,9 +209,16 @@ mod tests {
 
     #[test]
     fn turns_as_a_table() {
-        for (busy, expected) in [(0.0, SHORTEST), (1.0 / 3.0, ms(1)), (2.0 / 3.0, ms(10)), (1.0, LONGEST)] {
+        let beyond = |part: f64| LITTLE + part * (1.0 - LITTLE);
+        for (busy, expected) in [
+            (0.0, SHORTEST),
+            (LITTLE, SHORTEST),
+            (beyond(1.0 / 3.0), ms(1)),
+            (beyond(2.0 / 3.0), ms(10)),
+            (1.0, LONGEST),
+        ] {
             let turn = Busy(busy).turn();
-            assert!(!differs(turn, expected), "{busy}: {turn:?}");
+            assert!(turn.abs_diff(expected) < Duration::from_micros(1), "{busy}: {turn:?}");
         }
     }
 

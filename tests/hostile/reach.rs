@@ -82,12 +82,18 @@ async fn a_symlink_that_is_swapped_leads_nowhere() {
     let watch = Watch::of(&cluster);
     let folder = cluster.folder("bad");
     let stop = Arc::new(AtomicBool::new(false));
+    let is_on = Arc::new(AtomicBool::new(false));
     let swapping = {
-        let (own, outside, stop) = (folder.join("own"), folder.join("outside"), stop.clone());
+        let (own, outside) = (folder.join("own"), folder.join("outside"));
+        let (stop, is_on) = (stop.clone(), is_on.clone());
         std::thread::spawn(move || {
             let (way, next) = (own.join("way"), own.join("next"));
             let mut swaps = 0_u64;
             while !stop.load(SeqCst) {
+                if !is_on.load(SeqCst) {
+                    std::thread::park();
+                    continue;
+                }
                 let to =
                     if swaps.is_multiple_of(2) { outside.as_path() } else { std::path::Path::new("real") };
                 let _ = fs::remove_file(&next);
@@ -102,6 +108,8 @@ async fn a_symlink_that_is_swapped_leads_nowhere() {
     let (mut inside, mut refused) = (0, 0);
     watch
         .through("a symlink that is swapped", async || {
+            is_on.store(true, SeqCst);
+            swapping.thread().unpark();
             for _ in 0..50 {
                 let got: Value = get(addr, "/fs/read?path=/own/way/secret.txt").await.json();
                 match got["text"].as_str() {
@@ -113,9 +121,11 @@ async fn a_symlink_that_is_swapped_leads_nowhere() {
                 }
                 let _: Value = put(addr, "/fs/write?path=/own/way/new.txt", "new").await.json();
             }
+            is_on.store(false, SeqCst);
         })
         .await;
     stop.store(true, SeqCst);
+    swapping.thread().unpark();
     let swaps = swapping.join().unwrap();
     println!("{swaps} swaps: {inside} reads inside, {refused} refused");
     assert!(inside > 0 && refused > 0 && swaps > 1000, "it was no race");

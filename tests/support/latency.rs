@@ -34,8 +34,8 @@ const MAX_WINDOWS: usize = 10;
 /// How much slower than alone an app may be.
 const RATIO: f64 = 2.0;
 
-/// What is under this is noise, whatever the ratio: kernel threads take a CPU for longer.
-const FLOOR: Duration = Duration::from_micros(500);
+/// What is under this is noise, whatever the ratio: three turns of the shortest kind that the kernel has.
+const FLOOR: Duration = Duration::from_micros(300);
 
 /// Beside a guest that could hold others up it would be its `cpu-limit`, 1 s. The kernel's own scheduling
 /// comes nowhere near half of that.
