@@ -24,7 +24,7 @@ const FURTHER: usize = 12;
 /// they may at the same moment differs from round to round.
 const MORE: u64 = 8 << 10;
 
-const LIMITS: &str = "[limits]
+pub(crate) const LIMITS: &str = "[limits]
 header-timeout = \"300ms\"
 body-timeout = \"300ms\"
 write-timeout = \"300ms\"
@@ -34,14 +34,14 @@ body-size = \"1MiB\"";
 const SOON: Duration = Duration::from_secs(10);
 
 /// What a client sends, and what it may get: a status, or nothing, as it is closed.
-struct Case {
-    what: &'static str,
-    sends: Vec<u8>,
-    gets: &'static [&'static str],
+pub(crate) struct Case {
+    pub(crate) what: &'static str,
+    pub(crate) sends: Vec<u8>,
+    pub(crate) gets: &'static [&'static str],
 }
 
 /// The answer may be lost where the client still writes when it is closed.
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let case = |what, sends: String, gets| Case { what, sends: sends.into(), gets };
     let post = |head: &str, body: &str| format!("POST /sink HTTP/1.1\r\nhost: a\r\n{head}\r\n{body}");
     let get = |head: &str| format!("GET /hello HTTP/1.1\r\nhost: a\r\n{head}");

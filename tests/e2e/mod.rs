@@ -32,7 +32,7 @@ mod deploy_oci;
 mod deploy_refused;
 mod dev;
 mod escape;
-mod flat;
+pub(crate) mod flat;
 mod foreground;
 mod hang;
 mod health;

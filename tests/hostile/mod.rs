@@ -19,8 +19,10 @@
 //! | what an escaped guest tries | [`drills`], [`isolation`] |
 //! | a storekeeper that was taken over | [`storekeeper`], [`drills`] |
 //! | the admin socket | [`admin`], `e2e::admin` |
+//! | what takes no time to refuse, and compile bombs, again and again beside another app | [`beside`] |
 
 mod admin;
+mod beside;
 mod cache;
 mod computing;
 mod drills;

@@ -1,7 +1,7 @@
 //! The words that both versions of `wit/` have in common, once: `types` and the errors of `messenger`.
 //!
 //! Generated code of [`super::bindings`] takes them from here, so that what a message carries goes to a guest from
-//! the buffer in which it came.
+//! the buffer in which it came. They are as `wit/` has them: wasmtime holds them against each component that is linked.
 
 use bytes::Bytes;
 use wasmtime::component::{ComponentType, Lower};
