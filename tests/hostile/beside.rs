@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Watch, good};
+use super::{Watch, cache::entries, good};
 use crate::{
     e2e::{flat, raw},
     support::{App, Cluster, Guest, Probe, Service, bomb, get},
@@ -121,13 +121,11 @@ async fn what_is_refused_to_who_deploys_harms_nobody_else() {
         .await;
     watch
         .through("native code that was tampered with", async || {
-            for entry in fs::read_dir(service.home().join("cache")).unwrap().flatten() {
-                if entry.path().extension().is_some_and(|end| end == "native") {
-                    let mut bytes = fs::read(entry.path()).unwrap();
-                    let middle = bytes.len() / 2;
-                    bytes[middle] ^= 0x10;
-                    fs::write(entry.path(), bytes).unwrap();
-                }
+            for entry in entries(&service) {
+                let mut bytes = fs::read(&entry).unwrap();
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 0x10;
+                fs::write(&entry, bytes).unwrap();
             }
             service.ok(&["reload", "bad"]).await;
             // Nobody reloads much more often; what it costs to start processes is beside failing starts.

@@ -20,7 +20,8 @@ const LARGE: usize = 20 << 20;
 /// How much more memory, in KiB, the master may ever have had after it.
 const MORE_MEMORY: u64 = 12 << 10;
 
-fn entries(service: &Service) -> Vec<PathBuf> {
+/// The native code that is there.
+pub(super) fn entries(service: &Service) -> Vec<PathBuf> {
     let files = fs::read_dir(service.home().join("cache")).unwrap().flatten().map(|file| file.path());
     files.filter(|file| file.extension().is_some_and(|end| end == "native")).collect()
 }
